@@ -1,0 +1,119 @@
+use super::*;
+
+fn path(text: &str) -> Result<String, AddressError> {
+    parse_path(text.as_bytes()).map(|(address, _)| address.to_string())
+}
+
+#[test]
+fn a_path_reads_back_as_it_was_written() {
+    let same = [
+        "a@b",
+        "first.last+tag@mail.example.com",
+        "\"a b\"@c.d",
+        "\"a\\\"b\"@c.d",
+        "u@[127.0.0.1]",
+        "u@[IPv6:::1]",
+        "!#$%&'*+-/=?^_`{|}~@x",
+        "-oQ/tmp@our.example",
+        "пример@пример.рф",
+        "u@my_host.example",
+    ];
+    for text in same {
+        assert_eq!(path(&format!("<{text}>")).as_deref(), Ok(text), "{text}");
+    }
+}
+
+#[test]
+fn quotes_that_are_not_needed_are_dropped() {
+    assert_eq!(path("<\"abc\"@d>").as_deref(), Ok("abc@d"));
+    assert_eq!(path("<\"a\\bc\"@d>").as_deref(), Ok("abc@d"));
+}
+
+#[test]
+fn the_domain_is_lower_case_and_the_local_part_is_left_alone() {
+    assert_eq!(path("<User@EXAMPLE.Com>").as_deref(), Ok("User@example.com"));
+}
+
+#[test]
+fn a_source_route_is_read_over() {
+    assert_eq!(path("<@a,@b:u@d>").as_deref(), Ok("u@d"));
+    assert_eq!(path("<@a.b.c:u@d>").as_deref(), Ok("u@d"));
+    assert_eq!(path("<@a,:u@d>"), Err(AddressError::Domain));
+    assert_eq!(path("<@:u@d>"), Err(AddressError::Domain));
+    assert_eq!(path("<@a;u@d>"), Err(AddressError::Domain));
+}
+
+#[test]
+fn only_postmaster_needs_no_domain() {
+    assert_eq!(path("<PostMaster>").as_deref(), Ok("PostMaster"));
+    assert_eq!(path("<root>"), Err(AddressError::NoDomain));
+    assert_eq!(path("<|/bin/sh>"), Err(AddressError::NoDomain));
+}
+
+#[test]
+fn what_is_not_an_address_is_refused() {
+    use AddressError as E;
+    let cases = [
+        ("a@b", E::Brackets),
+        ("<a@b", E::Brackets),
+        ("<>", E::Empty),
+        ("<@>", E::Domain),
+        ("<a@>", E::Domain),
+        ("<@b>", E::Domain),
+        ("<a@@b>", E::Domain),
+        ("<a b@c>", E::NoDomain),
+        ("<.@b>", E::LocalPart),
+        ("<a..b@c>", E::LocalPart),
+        ("<a.@c>", E::LocalPart),
+        ("<\"\"@c>", E::LocalPart),
+        ("<\"a@c>", E::LocalPart),
+        ("<\"a\\\u{7f}\"@c>", E::LocalPart),
+        ("<\"a\rb\"@c>", E::LocalPart),
+        ("<a\0b@c>", E::NoDomain),
+        ("<:include:/etc/passwd@c>", E::LocalPart),
+        ("<;sh;@c>", E::LocalPart),
+        ("<a@b..c>", E::Domain),
+        ("<a@.b>", E::Domain),
+        ("<a@b.>", E::Domain),
+        ("<a@-b>", E::Domain),
+        ("<a@b->", E::Domain),
+        ("<u@[999.1.1.1]>", E::Domain),
+        ("<u@[127.0.0.1>", E::Domain),
+        ("<u@[IPv6:1.2.3.4]>", E::Domain),
+        ("<u@victim@our>", E::Brackets),
+        ("<a\u{202e}b@c>", E::NoDomain),
+        ("<a@b\u{0085}>", E::Brackets),
+    ];
+    for (text, fault) in cases {
+        assert_eq!(path(text), Err(fault), "{text:?}");
+    }
+    assert_eq!(parse_path(b"<\xff@b>").map(|_| ()), Err(E::Encoding));
+}
+
+#[test]
+fn lengths_end_where_the_rfc_ends_them() {
+    let long = |n: usize| "a".repeat(n);
+    assert!(path(&format!("<{}@b>", long(64))).is_ok());
+    assert_eq!(path(&format!("<{}@b>", long(65))), Err(AddressError::TooLong));
+    assert!(path(&format!("<a@{}>", long(63))).is_ok());
+    assert_eq!(path(&format!("<a@{}>", long(64))), Err(AddressError::TooLong));
+    let label = long(63);
+    let domain = format!("{label}.{label}.{label}.{}", long(62));
+    assert_eq!(domain.len(), 254);
+    assert!(domain.parse::<Domain>().is_ok());
+    assert!(format!("{domain}a").parse::<Domain>().is_ok());
+    assert_eq!(format!("{domain}.aa").parse::<Domain>(), Err(AddressError::TooLong));
+    // 1 + 64 + 1 + 189 + 1 = 256
+    let path_256 = format!("<{}@{label}.{label}.{}>", long(64), long(61));
+    assert_eq!(path_256.len(), MAX_PATH);
+    assert!(path(&path_256).is_ok());
+    assert_eq!(path(&format!("<{}@{label}.{label}.{}>", long(64), long(62))), Err(AddressError::TooLong));
+}
+
+#[test]
+fn what_follows_the_path_is_given_back() {
+    let (sender, rest) = ReversePath::parse_prefix(b"<> SIZE=1").unwrap();
+    assert_eq!((sender, rest), (ReversePath::Null, b" SIZE=1".as_slice()));
+    let (_, rest) = parse_path(b"<a@b>junk").unwrap();
+    assert_eq!(rest, b"junk");
+}

@@ -1,0 +1,38 @@
+//! Exit codes of sysexits(3), the only ones that the programs of this project use.
+
+use std::process::ExitCode;
+
+/// Why a program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// `EX_OK`.
+    Ok,
+    /// `EX_USAGE`: the command line is wrong.
+    Usage,
+    /// `EX_TEMPFAIL`: it may work the next time.
+    TempFail,
+    /// `EX_NOPERM`: the process could not be confined, or may not do what it was told.
+    NoPerm,
+    /// `EX_CONFIG`: the table, or what it names, is wrong.
+    Config,
+}
+
+impl Exit {
+    /// The number that the parent process sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Usage => 64,
+            Self::TempFail => 75,
+            Self::NoPerm => 77,
+            Self::Config => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,5 @@
+//! What the programs of smap must agree on, and nothing else: addresses, the SMTP grammar and client
+//! session, the envelope, the spool, confinement, the log, exit codes.
+
+pub mod address;
+pub mod exit;
