@@ -386,7 +386,8 @@ impl<'a> Scanner<'a> {
             self.rest = rest;
             return literal.parse();
         }
-        self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') || is_utf8_text(c)).parse()
+        self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') || is_utf8_text(c))
+            .parse()
     }
 }
 

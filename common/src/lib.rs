@@ -2,4 +2,10 @@
 //! session, the envelope, the spool, confinement, the log, exit codes.
 
 pub mod address;
+pub mod clock;
+pub mod envelope;
 pub mod exit;
+pub mod log;
+pub mod smtp;
+pub mod spool;
+pub mod status;

@@ -1,0 +1,420 @@
+//! What the programs say, and how it reaches the log.
+//!
+//! Every event is a variant of [`Event`]; every value that somebody else chose goes through one escape, so that
+//! nothing that a client or a server sends can forge a line or a field. One event is one line of less than
+//! 2 KB; a list of recipients that is longer continues on lines with the same id.
+//!
+//! The backend is our own: it opens `/dev/log` before confinement, never waits for it, counts what it had to
+//! drop, and says so with the next line that gets through.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::address::{Address, ReversePath};
+use crate::smtp::command::HeloName;
+use crate::spool::QueueId;
+use crate::status::Status;
+
+#[cfg(test)]
+mod tests;
+
+/// Longest line that goes into the log, in octets.
+const MAX_LINE: usize = 2000;
+/// Where a list of recipients is broken.
+const MAX_LIST: usize = 1200;
+
+const _: () = assert!(MAX_LIST < MAX_LINE);
+
+/// Something that happened.
+pub enum Event<'a> {
+    /// A client is there.
+    Connect {
+        /// Who.
+        host: Host<'a>,
+        /// The session.
+        id: QueueId,
+    },
+    /// A message is in the spool.
+    Accepted {
+        /// The message.
+        id: QueueId,
+        /// From where.
+        host: Host<'a>,
+        /// Octets of its body.
+        bytes: u64,
+        /// Its sender.
+        from: &'a ReversePath,
+        /// Its recipients.
+        to: Vec<&'a Address>,
+    },
+    /// A client was told no.
+    Refused {
+        /// The session.
+        id: QueueId,
+        /// Who.
+        host: Host<'a>,
+        /// What it said.
+        command: &'a str,
+        /// What we said.
+        reply: &'a str,
+        /// The rule, or why.
+        reason: &'a str,
+    },
+    /// A message could not be stored.
+    NotStored {
+        /// The message.
+        id: QueueId,
+        /// Why.
+        cause: &'a dyn Display,
+    },
+    /// A session is over.
+    Exiting {
+        /// Who.
+        host: Host<'a>,
+        /// Octets of all bodies that were accepted.
+        bytes: u64,
+        /// Messages that were accepted.
+        messages: u32,
+        /// Why, if not by QUIT.
+        why: &'a str,
+    },
+    /// An attempt to deliver to one recipient has ended.
+    Delivery {
+        /// The message.
+        id: QueueId,
+        /// The recipient.
+        to: &'a Address,
+        /// The kind of transport.
+        transport: &'a str,
+        /// Whom it was given to; empty where there was nobody.
+        relay: &'a str,
+        /// Since the message arrived.
+        delay: Duration,
+        /// `sent`, `deferred` or `failed`.
+        status: &'a str,
+        /// RFC 3463.
+        dsn: Status,
+        /// What the other side said, or we say of it.
+        reply: &'a str,
+    },
+    /// A notification was made.
+    Notified {
+        /// The message it is about.
+        id: QueueId,
+        /// The notification.
+        notification: QueueId,
+        /// Who gets it.
+        to: &'a Address,
+    },
+    /// A message has left the queue.
+    Removed {
+        /// The message.
+        id: QueueId,
+    },
+    /// A file was set aside.
+    Poison {
+        /// Its name.
+        name: &'a str,
+        /// Why.
+        reason: &'a dyn Display,
+    },
+    /// A program began its work.
+    Started {
+        /// What it says of itself.
+        text: &'a str,
+    },
+    /// Something that the administrator should know.
+    Warning {
+        /// What.
+        text: &'a dyn Display,
+    },
+    /// Something that the administrator must mend.
+    Error {
+        /// What.
+        text: &'a dyn Display,
+    },
+}
+
+/// A client's name and address: `NAME/ADDRESS`, the name `unknown` unless it was confirmed.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    /// The confirmed name.
+    pub name: Option<&'a HeloName>,
+    /// The socket; none where the session has none.
+    pub client: Option<SocketAddr>,
+}
+
+impl Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => write!(f, "{}/", Escaped(name))?,
+            None => f.write_str("unknown/")?,
+        }
+        match self.client {
+            Some(client) => write!(f, "{}", client.ip()),
+            None => f.write_str("local"),
+        }
+    }
+}
+
+/// A value without quotes: everything that separates fields or lines is written as `\xNN`.
+struct Escaped<T>(T);
+
+/// A value in quotes: everything that could end it or the line is written as `\xNN`.
+struct Quoted<T>(T);
+
+impl<T: Display> Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaper { out: f, special: " \"\\,=" }, "{}", self.0)
+    }
+}
+
+impl<T: Display> Display for Quoted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        write!(Escaper { out: &mut *f, special: "\"\\" }, "{}", self.0)?;
+        f.write_str("\"")
+    }
+}
+
+struct Escaper<W> {
+    out: W,
+    special: &'static str,
+}
+
+impl<W: fmt::Write> fmt::Write for Escaper<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| {
+            if c.is_control() || self.special.contains(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+                let mut octets = [0; 4];
+                c.encode_utf8(&mut octets).bytes().try_for_each(|octet| write!(self.out, "\\x{octet:02x}"))
+            } else {
+                self.out.write_char(c)
+            }
+        })
+    }
+}
+
+impl Event<'_> {
+    /// Writes the event to the log.
+    pub fn log(&self) {
+        let level = match self {
+            Self::Error { .. } => Level::Error,
+            Self::Warning { .. } | Self::Poison { .. } | Self::NotStored { .. } => Level::Warn,
+            Self::Connect { .. }
+            | Self::Accepted { .. }
+            | Self::Refused { .. }
+            | Self::Exiting { .. }
+            | Self::Delivery { .. }
+            | Self::Notified { .. }
+            | Self::Removed { .. }
+            | Self::Started { .. } => Level::Info,
+        };
+        self.lines(|line| log::log!(level, "{line}"));
+    }
+
+    /// Gives each line of the event to `each`.
+    fn lines(&self, mut each: impl FnMut(&str)) {
+        let Self::Accepted { id, host, bytes, from, to } = self else { return each(&self.line()) };
+        let head = format!("id={id} host={host} bytes={bytes} from={}", Escaped(from));
+        let mut line = format!("{head} to=");
+        let mut empty = true;
+        for address in to {
+            if line.len() > MAX_LIST {
+                each(&line);
+                line = format!("id={id} to=");
+                empty = true;
+            }
+            let separator = if empty { "" } else { "," };
+            let _infallible = write!(line, "{separator}<{}>", Escaped(address));
+            empty = false;
+        }
+        each(&line);
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::Accepted { id, .. } => format!("id={id}"),
+            Self::Connect { host, id } => format!("connect host={host} id={id}"),
+            Self::Refused { id, host, command, reply, reason } => format!(
+                "refused host={host} id={id} command={} reply={} reason={}",
+                Quoted(command),
+                Quoted(reply),
+                Quoted(reason)
+            ),
+            Self::NotStored { id, cause } => format!("id={id} status=refused reason={}", Quoted(cause)),
+            Self::Exiting { host, bytes, messages, why } => {
+                let why = if why.is_empty() { String::new() } else { format!(" reason={}", Quoted(why)) };
+                format!("exiting host={host} bytes={bytes} messages={messages}{why}")
+            }
+            Self::Delivery { id, to, transport, relay, delay, status, dsn, reply } => {
+                let relay =
+                    if relay.is_empty() { String::new() } else { format!(" relay={}", Escaped(relay)) };
+                format!(
+                    "id={id} to=<{}> transport={transport}{relay} delay={:.3} dsn={dsn} status={status} reply={}",
+                    Escaped(to),
+                    delay.as_secs_f64(),
+                    Quoted(reply)
+                )
+            }
+            Self::Notified { id, notification, to } => {
+                format!("id={id} notification={notification} to=<{}>", Escaped(to))
+            }
+            Self::Removed { id } => format!("id={id} removed"),
+            Self::Poison { name, reason } => {
+                format!("bad file={} reason={}", Escaped(name), Quoted(reason))
+            }
+            Self::Started { text } => Plain(text).to_string(),
+            Self::Warning { text } => format!("warning: {}", Plain(text)),
+            Self::Error { text } => format!("error: {}", Plain(text)),
+        }
+    }
+}
+
+/// A sentence of our own: only line ends and controls are escaped.
+struct Plain<T>(T);
+
+impl<T: Display> Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaper { out: f, special: "" }, "{}", self.0)
+    }
+}
+
+/// Where the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To syslogd, facility mail.
+    Syslog,
+    /// To descriptor 2.
+    Stderr,
+    /// To syslogd, or to descriptor 2 where there is none. Not for a program whose descriptor 2 may be the
+    /// client.
+    SyslogOrStderr,
+}
+
+/// Opens the log for this process; to be called once, before confinement.
+pub fn init(program: &'static str, target: Target) {
+    let syslog = || Syslog::open(program);
+    let backend: Box<dyn Log> = match target {
+        Target::Syslog => Box::new(syslog()),
+        Target::Stderr => Box::new(Stderr(program)),
+        Target::SyslogOrStderr => {
+            let syslog = syslog();
+            if syslog.is_open() { Box::new(syslog) } else { Box::new(Stderr(program)) }
+        }
+    };
+    if log::set_boxed_logger(backend).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+struct Stderr(&'static str);
+
+impl Log for Stderr {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = bounded(format!("{}[{}]: {}", self.0, std::process::id(), record.args()));
+        // With nowhere to write to there is nobody to tell.
+        let _nobody = writeln!(std::io::stderr().lock(), "{line}");
+    }
+
+    fn flush(&self) {}
+}
+
+struct Syslog {
+    program: &'static str,
+    state: Mutex<SyslogState>,
+}
+
+struct SyslogState {
+    socket: Option<UnixDatagram>,
+    dropped: u64,
+    last_try: Instant,
+}
+
+/// How long a lost socket is left alone before it is opened again.
+const REOPEN: Duration = Duration::from_secs(1);
+
+impl Syslog {
+    fn open(program: &'static str) -> Self {
+        Self {
+            program,
+            state: Mutex::new(SyslogState { socket: connect(), dropped: 0, last_try: Instant::now() }),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.state.lock().is_ok_and(|state| state.socket.is_some())
+    }
+}
+
+fn connect() -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    socket.connect("/dev/log").ok()?;
+    Some(socket)
+}
+
+impl SyslogState {
+    fn send(&mut self, packet: &str) {
+        if self.try_send(packet) {
+            return;
+        }
+        // syslogd was started anew: smapd can open the socket again, smap in its chroot cannot.
+        if self.last_try.elapsed() >= REOPEN {
+            self.last_try = Instant::now();
+            if let Some(socket) = connect() {
+                self.socket = Some(socket);
+            }
+            if self.try_send(packet) {
+                return;
+            }
+        }
+        self.dropped += 1;
+    }
+
+    fn try_send(&self, packet: &str) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.send(packet.as_bytes()).is_ok())
+    }
+}
+
+impl Log for Syslog {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        const MAIL: u8 = 2 << 3;
+        let severity = match record.level() {
+            Level::Error => 3,
+            Level::Warn => 4,
+            Level::Info => 6,
+            Level::Debug | Level::Trace => 7,
+        };
+        let Ok(mut state) = self.state.lock() else { return };
+        let lost = match std::mem::take(&mut state.dropped) {
+            0 => String::new(),
+            dropped => format!(" dropped={dropped}"),
+        };
+        let line = bounded(format!("{}[{}]: {}", self.program, std::process::id(), record.args()));
+        state.send(&format!("<{}>{line}{lost}", MAIL | severity));
+    }
+
+    fn flush(&self) {}
+}
+
+fn bounded(mut line: String) -> String {
+    if line.len() > MAX_LINE {
+        line.truncate(line.floor_char_boundary(MAX_LINE));
+    }
+    line
+}

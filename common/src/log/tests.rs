@@ -1,0 +1,63 @@
+use super::*;
+use crate::clock::Timestamp;
+
+fn id() -> QueueId {
+    QueueId::new(Timestamp::from_micros(0), 0)
+}
+
+fn host() -> Host<'static> {
+    Host { name: None, client: Some("192.0.2.1:99".parse().unwrap()) }
+}
+
+fn lines(event: &Event<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    event.lines(|line| lines.push(line.to_owned()));
+    lines
+}
+
+#[test]
+fn events_use_the_toolkits_words() {
+    let (from, to) = (ReversePath::Null, "c@d".parse().unwrap());
+    let accepted = Event::Accepted { id: id(), host: host(), bytes: 5, from: &from, to: vec![&to, &to] };
+    assert_eq!(
+        lines(&accepted),
+        [format!("id={} host=unknown/192.0.2.1 bytes=5 from=<> to=<c@d>,<c@d>", id())]
+    );
+    let exiting = Event::Exiting { host: host(), bytes: 5, messages: 1, why: "" };
+    assert_eq!(lines(&exiting), ["exiting host=unknown/192.0.2.1 bytes=5 messages=1"]);
+}
+
+#[test]
+fn nothing_from_outside_forges_a_field_or_a_line() {
+    let to: Address = "\"a> status=sent, x\"@d".parse().unwrap();
+    let event = Event::Delivery {
+        id: id(),
+        to: &to,
+        transport: "smtp",
+        relay: "evil host",
+        delay: Duration::from_millis(1500),
+        status: "failed",
+        dsn: Status::permanent(1, 1),
+        reply: "550 \"no\"\nid=X status=sent\u{1b}[2J",
+    };
+    let [line] = lines(&event).try_into().unwrap();
+    assert_eq!(
+        line,
+        format!(
+            "id={} to=<\\x22a>\\x20status\\x3dsent\\x2c\\x20x\\x22@d> transport=smtp relay=evil\\x20host delay=1.500 \
+             dsn=5.1.1 status=failed reply=\"550 \\x22no\\x22\\x0aid=X status=sent\\x1b[2J\"",
+            id()
+        )
+    );
+}
+
+#[test]
+fn a_long_list_continues_with_the_same_id() {
+    let (from, to) = (ReversePath::Null, "somebody.with.a.long.name@example.com".parse().unwrap());
+    let accepted = Event::Accepted { id: id(), host: host(), bytes: 5, from: &from, to: vec![&to; 100] };
+    let lines = lines(&accepted);
+    assert!(lines.len() > 1);
+    assert!(lines.iter().all(|line| line.len() < 2048 && line.starts_with(&format!("id={} ", id()))));
+    let named: usize = lines.iter().map(|line| line.matches("<somebody").count()).sum();
+    assert_eq!(named, 100);
+}

@@ -1,0 +1,241 @@
+//! Who may do what in the spool's folders, and the command that mends it.
+//!
+//! Decides whether a spool is fit to be used. The wall between smap and smapd is made of these owners and
+//! modes; where both have one user it is not there, and mail flows all the same.
+
+use std::fmt;
+use std::fs::{DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::{BAD, INCOMING, QUEUE};
+
+#[cfg(test)]
+mod tests;
+
+/// The users that share the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accounts {
+    /// smap's user.
+    pub smap_uid: u32,
+    /// smap's group.
+    pub smap_gid: u32,
+    /// smapd's user.
+    pub smapd_uid: u32,
+}
+
+impl Accounts {
+    /// Whether smap and smapd are one user, as in the toolkit's own tables.
+    #[must_use]
+    pub fn are_one(&self) -> bool {
+        self.smap_uid == self.smapd_uid
+    }
+}
+
+/// Something about a folder that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayoutFault {
+    /// The folder.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub what: &'static str,
+    /// The command that mends it.
+    pub mend: String,
+    /// Whether the programs refuse to run with it.
+    pub fatal: bool,
+}
+
+impl fmt::Display for LayoutFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; to mend it: {}", self.path.display(), self.what, self.mend)
+    }
+}
+
+/// The spool's folders, as paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+    accounts: Accounts,
+}
+
+impl Layout {
+    /// The spool in `root`, shared by `accounts`.
+    #[must_use]
+    pub fn new(root: &Path, accounts: Accounts) -> Self {
+        Self { root: root.to_owned(), accounts }
+    }
+
+    /// The spool itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where smap creates messages.
+    #[must_use]
+    pub fn incoming(&self) -> PathBuf {
+        self.root.join(INCOMING)
+    }
+
+    /// Where smapd keeps what is deferred.
+    #[must_use]
+    pub fn queue(&self) -> PathBuf {
+        self.root.join(QUEUE)
+    }
+
+    /// Where what cannot be read is set aside, unless `baddir` says otherwise.
+    #[must_use]
+    pub fn bad(&self) -> PathBuf {
+        self.root.join(BAD)
+    }
+
+    /// The users that share it.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        self.accounts
+    }
+
+    /// Makes the folders that are missing, with their owners where this process may give them.
+    ///
+    /// # Errors
+    /// The folder and why it could not be made.
+    pub fn create_missing(&self) -> Result<(), (PathBuf, io::Error)> {
+        let smapd = Some(self.accounts.smapd_uid);
+        let (group, mode) =
+            if self.accounts.are_one() { (None, 0o700) } else { (Some(self.accounts.smap_gid), 0o1730) };
+        for (path, mode, owner, group) in [
+            (self.root.clone(), 0o755, None, None),
+            (self.incoming(), mode, smapd, group),
+            (self.queue(), 0o700, smapd, None),
+            (self.bad(), 0o700, smapd, None),
+        ] {
+            create(&path, mode, owner, group).map_err(|cause| (path, cause))?;
+        }
+        Ok(())
+    }
+
+    /// All that is wrong with what smap needs: the root and `incoming/`.
+    #[must_use]
+    pub fn faults_for_smap(&self) -> Vec<LayoutFault> {
+        let mut faults = self.judge(&self.root, |layout, facts| layout.judge_root(facts));
+        if faults.iter().all(|fault| !fault.fatal) {
+            faults.extend(self.judge(&self.incoming(), |layout, facts| layout.judge_incoming(facts)));
+        }
+        faults
+    }
+
+    /// All that is wrong with what smapd needs: everything.
+    #[must_use]
+    pub fn faults_for_smapd(&self) -> Vec<LayoutFault> {
+        let mut faults = self.faults_for_smap();
+        if faults.iter().all(|fault| !fault.fatal) {
+            for private in [self.queue(), self.bad()] {
+                faults.extend(self.judge(&private, |layout, facts| layout.judge_private(facts)));
+            }
+        }
+        faults
+    }
+
+    fn judge(
+        &self,
+        path: &Path,
+        rules: impl Fn(&Self, &Metadata) -> Vec<(&'static str, String, bool)>,
+    ) -> Vec<LayoutFault> {
+        let fault = |(what, command, fatal): (&'static str, String, bool)| LayoutFault {
+            path: path.to_owned(),
+            what,
+            mend: format!("{command} {}", path.display()),
+            fatal,
+        };
+        match path.symlink_metadata() {
+            Ok(facts) if facts.is_dir() => rules(self, &facts).into_iter().map(fault).collect(),
+            Ok(_) => vec![fault(("not a folder", "rm -i".into(), true))],
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                vec![fault(("the folder does not exist", self.install_command(path), true))]
+            }
+            Err(_) => vec![fault(("the folder cannot be looked at", "ls -ld".into(), true))],
+        }
+    }
+
+    fn install_command(&self, path: &Path) -> String {
+        let Accounts { smap_gid, smapd_uid, .. } = self.accounts;
+        match path {
+            _ if path == self.root => "install -d -m 0755".into(),
+            _ if path == self.incoming() && !self.accounts.are_one() => {
+                format!("install -d -o {smapd_uid} -g {smap_gid} -m 1730")
+            }
+            _ => format!("install -d -o {smapd_uid} -m 0700"),
+        }
+    }
+
+    fn judge_root(&self, facts: &Metadata) -> Vec<(&'static str, String, bool)> {
+        let Accounts { smap_uid, smapd_uid, .. } = self.accounts;
+        let mut faults = Vec::new();
+        if facts.mode() & 0o022 != 0 {
+            faults.push(("others may write in the spool", "chmod go-w".into(), true));
+        }
+        if ![0, smap_uid, smapd_uid].contains(&facts.uid()) {
+            faults.push(("the spool belongs to a stranger", "chown 0:0".into(), true));
+        } else if facts.uid() == smap_uid && !self.accounts.are_one() {
+            faults.push(("the spool belongs to smap, which could change it", "chown 0:0".into(), false));
+        }
+        if !self.accounts.are_one() && facts.mode() & 0o001 == 0 {
+            faults.push(("smap cannot enter the spool", "chmod 0755".into(), true));
+        }
+        faults
+    }
+
+    fn judge_incoming(&self, facts: &Metadata) -> Vec<(&'static str, String, bool)> {
+        let Accounts { smap_gid, smapd_uid, .. } = self.accounts;
+        let mut faults = Vec::new();
+        if facts.mode() & 0o002 != 0 {
+            faults.push(("anyone may write here", "chmod o-w".into(), true));
+        }
+        if facts.uid() != smapd_uid {
+            faults.push(("it does not belong to smapd", format!("chown {smapd_uid}"), true));
+        }
+        if self.accounts.are_one() {
+            if facts.mode() & 0o020 != 0 {
+                faults.push(("a group may write here", "chmod g-w".into(), true));
+            }
+            return faults;
+        }
+        if facts.gid() != smap_gid {
+            faults.push(("its group is not smap's", format!("chgrp {smap_gid}"), true));
+        }
+        if facts.mode() & 0o030 != 0o030 {
+            faults.push(("smap cannot create messages here", "chmod 1730".into(), true));
+        }
+        if facts.mode() & 0o1000 == 0 {
+            faults.push(("smap could remove messages here", "chmod 1730".into(), true));
+        }
+        if facts.mode() & 0o044 != 0 {
+            faults.push(("smap could list the messages here", "chmod 1730".into(), false));
+        }
+        faults
+    }
+
+    fn judge_private(&self, facts: &Metadata) -> Vec<(&'static str, String, bool)> {
+        let mut faults = Vec::new();
+        if facts.uid() != self.accounts.smapd_uid {
+            faults.push(("it does not belong to smapd", format!("chown {}", self.accounts.smapd_uid), true));
+        }
+        if facts.mode() & 0o022 != 0 {
+            faults.push(("others may write here", "chmod 0700".into(), true));
+        } else if facts.mode() & 0o077 != 0 {
+            faults.push(("others may look in here", "chmod 0700".into(), false));
+        }
+        faults
+    }
+}
+
+fn create(path: &Path, mode: u32, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    match DirBuilder::new().mode(mode & 0o777).create(path) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(cause) => return Err(cause),
+    }
+    std::os::unix::fs::chown(path, owner, group)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}

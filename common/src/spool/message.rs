@@ -1,0 +1,265 @@
+//! Reading a message: smapd's side of the file, and smapctl's.
+//!
+//! Trusts nothing that it finds: a smap that was taken over may have put anything there. Guarantees that a
+//! [`Message`] was whole and unlocked when it was opened, that no more of it is read than its END record says,
+//! and that opening it neither waits nor follows a link.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::draft::{END_LENGTH, end_record};
+use crate::envelope::{BadEnvelope, Envelope, MAX_ENVELOPE};
+use crate::spool::QueueId;
+
+#[cfg(test)]
+mod tests;
+
+/// A file up to this size is read at once and delivered from memory.
+const SMALL: u64 = 64 * 1024;
+/// How much of a larger one is read at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// What opening a spool file found.
+#[derive(Debug)]
+pub enum Opened {
+    /// A whole message.
+    Message(Box<Message>),
+    /// It is still being written.
+    Busy,
+    /// Nobody writes it any more and it has no END record: smap was interrupted, or refused it.
+    Unfinished,
+    /// It is gone: somebody else took it.
+    Gone,
+    /// Not what belongs there.
+    Poison(Poison),
+}
+
+/// Why a file is set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Poison {
+    /// Its name is not a queue id.
+    Name,
+    /// A link, a folder, a FIFO, a device.
+    NotAFile,
+    /// It has other names: smap may not link, so somebody else put it there.
+    Linked,
+    /// It belongs to another user.
+    Owner(u32),
+    /// Its envelope cannot be read.
+    Envelope(BadEnvelope),
+    /// Its envelope names another message.
+    OtherId(QueueId),
+    /// Its END record does not agree with it.
+    Checksum,
+    /// It has a record that this version must understand and does not.
+    UnknownRecord,
+}
+
+impl fmt::Display for Poison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name => f.write_str("the name is not a queue id"),
+            Self::NotAFile => f.write_str("not a regular file"),
+            Self::Linked => f.write_str("the file has more than one name"),
+            Self::Owner(uid) => write!(f, "the file belongs to uid {uid}"),
+            Self::Envelope(fault) => fault.fmt(f),
+            Self::OtherId(id) => write!(f, "the envelope is that of {id}"),
+            Self::Checksum => f.write_str("the checksum is wrong"),
+            Self::UnknownRecord => f.write_str("a record of an unknown kind"),
+        }
+    }
+}
+
+/// A whole message.
+#[derive(Debug)]
+pub struct Message {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its body.
+    pub body: Body,
+}
+
+/// The body of a message: CRLF lines.
+#[derive(Debug)]
+pub struct Body {
+    store: Store,
+    start: u64,
+    length: u64,
+}
+
+#[derive(Debug)]
+enum Store {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Body {
+    /// Its length in octets.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads from `offset` of the body into `buffer`; 0 at its end.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        match &self.store {
+            Store::File(file) => file.read_at(buffer, self.start + offset),
+            Store::Memory(text) => {
+                let from = usize::try_from(self.start + offset).unwrap_or(usize::MAX);
+                text.get(from..).unwrap_or_default().read(buffer)
+            }
+        }
+    }
+
+    /// Gives the body to `each`, in pieces.
+    ///
+    /// # Errors
+    /// The disk fails, the file became shorter than its END record says, or `each` fails.
+    pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK.min(usize::try_from(self.length).unwrap_or(CHUNK))];
+        let mut offset = 0;
+        while offset < self.length {
+            let read = self.read_at(offset, &mut buffer)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            each(buffer.get(..read).unwrap_or_default())?;
+            offset += u64::try_from(read).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+}
+
+impl Message {
+    /// Opens `name` in `folder`, where files belong to one of `owners`.
+    ///
+    /// # Errors
+    /// The disk fails, or this process may not read the file.
+    pub fn open(folder: BorrowedFd<'_>, name: &str, owners: &[u32]) -> io::Result<Opened> {
+        let Ok(id) = name.parse::<QueueId>() else { return Ok(Opened::Poison(Poison::Name)) };
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        let file = match openat(folder, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::ENOENT) => return Ok(Opened::Gone),
+            Err(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR | Errno::ENODEV) => {
+                return Ok(Opened::Poison(Poison::NotAFile));
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        if let Some(poison) = judge(&file, owners)? {
+            return Ok(Opened::Poison(poison));
+        }
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(locked) => {
+                let file = locked.unlock().map_err(|(_, errno)| io::Error::from(errno))?;
+                Ok(read(file, id)?.unwrap_or_else(Opened::Poison))
+            }
+            Err((_, Errno::EWOULDBLOCK)) => Ok(Opened::Busy),
+            Err((_, errno)) => Err(errno.into()),
+        }
+    }
+}
+
+fn judge(file: &File, owners: &[u32]) -> io::Result<Option<Poison>> {
+    let facts = file.metadata()?;
+    Ok(match facts {
+        _ if !facts.is_file() => Some(Poison::NotAFile),
+        _ if facts.nlink() > 1 => Some(Poison::Linked),
+        _ if !owners.contains(&facts.uid()) => Some(Poison::Owner(facts.uid())),
+        _ => None,
+    })
+}
+
+/// What the END record says.
+struct End {
+    body: u64,
+    records: u64,
+    checksum: u32,
+}
+
+fn read(file: File, id: QueueId) -> io::Result<Result<Opened, Poison>> {
+    let size = file.metadata()?.len();
+    let end_length = u64::try_from(END_LENGTH).unwrap_or_default();
+    let Some(covered) = size.checked_sub(end_length) else { return Ok(Ok(Opened::Unfinished)) };
+    let store = if size <= SMALL {
+        let mut text = vec![0; usize::try_from(size).unwrap_or_default()];
+        file.read_exact_at(&mut text, 0)?;
+        Store::Memory(text)
+    } else {
+        Store::File(file)
+    };
+    let whole = Body { store, start: 0, length: size };
+    let mut tail = [0; END_LENGTH];
+    whole.read_at(covered, &mut tail)?;
+    let Some(end) = parse_end(&tail) else { return Ok(Ok(Opened::Unfinished)) };
+    let mut head = Vec::new();
+    let mut checksum = crc32fast::Hasher::new();
+    let checked = Body { store: whole.store, start: 0, length: covered };
+    let envelope = covered.saturating_sub(end.body).saturating_sub(end.records);
+    let wanted = usize::try_from(envelope).unwrap_or(usize::MAX).min(MAX_ENVELOPE);
+    checked.for_each(|text| {
+        checksum.update(text);
+        let missing = wanted.saturating_sub(head.len()).min(text.len());
+        head.extend_from_slice(text.get(..missing).unwrap_or_default());
+        Ok(())
+    })?;
+    if checksum.finalize() != end.checksum {
+        return Ok(Err(Poison::Checksum));
+    }
+    let mut records = vec![0; usize::try_from(end.records.min(covered)).unwrap_or_default()];
+    checked.read_at(covered.saturating_sub(end.records), &mut records)?;
+    Ok(judge_records(&records).and_then(|()| message(checked.store, &head, &end, covered, id)))
+}
+
+fn message(store: Store, head: &[u8], end: &End, covered: u64, id: QueueId) -> Result<Opened, Poison> {
+    let (envelope, length) = Envelope::parse(head).map_err(Poison::Envelope)?;
+    let start = u64::try_from(length).unwrap_or(u64::MAX);
+    if start.saturating_add(end.body).saturating_add(end.records) != covered {
+        return Err(Poison::Checksum);
+    }
+    if envelope.id != id {
+        return Err(Poison::OtherId(envelope.id));
+    }
+    Ok(Opened::Message(Box::new(Message { envelope, body: Body { store, start, length: end.body } })))
+}
+
+/// Every record here is of a kind that may be skipped.
+fn judge_records(mut records: &[u8]) -> Result<(), Poison> {
+    while !records.is_empty() {
+        let header = records.iter().position(|&b| b == b'\n').ok_or(Poison::Checksum)?;
+        let (line, rest) = records.split_at_checked(header).ok_or(Poison::Checksum)?;
+        let line = std::str::from_utf8(line).map_err(|_| Poison::Checksum)?;
+        let (kind, length) = line.split_once(' ').ok_or(Poison::Checksum)?;
+        let length: usize = length.parse().map_err(|_| Poison::Checksum)?;
+        if !kind.bytes().all(|b| b.is_ascii_lowercase()) {
+            return Err(Poison::UnknownRecord);
+        }
+        records = rest.get(length.saturating_add(2)..).ok_or(Poison::Checksum)?;
+    }
+    Ok(())
+}
+
+fn parse_end(tail: &[u8]) -> Option<End> {
+    let text = std::str::from_utf8(tail).ok()?;
+    let rest = text.strip_prefix("END body=")?;
+    let (body, rest) = rest.split_once(" records=")?;
+    let (records, rest) = rest.split_once(" crc32=")?;
+    let checksum = u32::from_str_radix(rest.strip_suffix('\n')?, 16).ok()?;
+    let (body, records) = (body.parse().ok()?, records.parse().ok()?);
+    // Written again it must be the same: no sign, no other digits, no other length.
+    (end_record(body, records, checksum) == text).then_some(End { body, records: records.into(), checksum })
+}

@@ -1,0 +1,166 @@
+use super::*;
+use crate::clock::Timestamp;
+use crate::envelope::Origin;
+use crate::smtp::command::{Mail, Recipient};
+use crate::spool::{Draft, Incoming};
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn id() -> QueueId {
+    QueueId::new(Timestamp::from_micros(1), 1)
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        id: id(),
+        arrived: Timestamp::from_micros(1),
+        origin: Origin::default(),
+        mail: Mail::parse(b"<a@b>").unwrap(),
+        recipients: vec![Recipient::parse(b"<c@d>").unwrap()],
+    }
+}
+
+fn incoming(folder: &Path) -> Incoming {
+    Incoming::new(File::open(folder).unwrap().into())
+}
+
+fn spooled(body: &[u8]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut draft = Draft::begin(&incoming(folder.path()), &envelope()).unwrap();
+    for chunk in body.chunks(10_000) {
+        draft.write(chunk).unwrap();
+    }
+    let _committed = draft.commit().unwrap();
+    folder
+}
+
+fn open(folder: &Path, name: &str) -> Opened {
+    let owner = nix::unistd::geteuid().as_raw();
+    Message::open(File::open(folder).unwrap().as_fd(), name, &[owner]).unwrap()
+}
+
+fn text(body: &Body) -> Vec<u8> {
+    let mut text = Vec::new();
+    body.for_each(|piece| {
+        text.extend_from_slice(piece);
+        Ok(())
+    })
+    .unwrap();
+    text
+}
+
+fn poison(opened: Opened) -> Poison {
+    let Opened::Poison(poison) = opened else { panic!("not poison: {opened:?}") };
+    poison
+}
+
+#[test]
+fn a_message_is_read_back_whole() {
+    for size in [0, 2, 5000, 64 * 1024, 1_000_000] {
+        let body = b"x\r\n".repeat(size / 3);
+        let folder = spooled(&body);
+        let Opened::Message(message) = open(folder.path(), id().as_str()) else {
+            panic!("{size}: not a message")
+        };
+        assert_eq!(message.envelope, envelope());
+        assert_eq!(message.body.length(), u64::try_from(body.len()).unwrap());
+        assert_eq!(text(&message.body), body, "{size}");
+    }
+}
+
+#[test]
+fn a_message_that_was_cut_is_unfinished() {
+    let folder = spooled(b"Subject: x\r\n\r\nbody\r\n");
+    let path = folder.path().join(id().as_str());
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    for cut in 0..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(matches!(open(folder.path(), id().as_str()), Opened::Unfinished), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_message_that_was_changed_is_poison() {
+    let folder = spooled(b"Subject: x\r\n\r\nbody\r\n");
+    let path = folder.path().join(id().as_str());
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    for at in 0..whole.len() - END_LENGTH {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&path, &changed).unwrap();
+        assert_eq!(poison(open(folder.path(), id().as_str())), Poison::Checksum, "octet {at}");
+    }
+}
+
+#[test]
+fn an_end_record_inside_the_body_makes_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut draft = Draft::begin(&incoming(folder.path()), &envelope()).unwrap();
+    let forged = [end_record(0, 0, 0).trim_end().as_bytes(), b"\r\n"].concat();
+    draft.write(&forged).unwrap();
+    draft.write(&b"\r\n".repeat(40_000)).unwrap();
+    drop(draft);
+    assert!(matches!(open(folder.path(), id().as_str()), Opened::Unfinished));
+}
+
+#[test]
+fn a_message_that_is_being_written_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let draft = Draft::begin(&incoming(folder.path()), &envelope()).unwrap();
+    assert!(matches!(open(folder.path(), id().as_str()), Opened::Busy));
+    drop(draft);
+    assert!(matches!(open(folder.path(), id().as_str()), Opened::Unfinished));
+    assert!(matches!(open(folder.path(), QueueId::new(Timestamp::from_micros(2), 2).as_str()), Opened::Gone));
+}
+
+#[test]
+fn what_is_not_a_message_file_is_poison() {
+    let folder = spooled(b"");
+    let dir = folder.path();
+    let other = QueueId::new(Timestamp::from_micros(2), 2);
+    let name = other.as_str();
+    let path = dir.join(name);
+    let clear = || std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path)).unwrap();
+
+    symlink("/etc/passwd", &path).unwrap();
+    assert_eq!(poison(open(dir, name)), Poison::NotAFile);
+    clear();
+    std::fs::create_dir(&path).unwrap();
+    assert_eq!(poison(open(dir, name)), Poison::NotAFile);
+    clear();
+    nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+    assert_eq!(poison(open(dir, name)), Poison::NotAFile);
+    clear();
+    std::fs::copy(dir.join(id().as_str()), &path).unwrap();
+    assert_eq!(poison(open(dir, name)), Poison::OtherId(id()));
+    clear();
+    std::fs::hard_link(dir.join(id().as_str()), &path).unwrap();
+    assert_eq!(poison(open(dir, name)), Poison::Linked);
+    clear();
+    assert_eq!(poison(open(dir, "..")), Poison::Name);
+    assert_eq!(poison(open(dir, "core")), Poison::Name);
+    let strangers = Message::open(File::open(dir).unwrap().as_fd(), id().as_str(), &[12345]).unwrap();
+    assert!(matches!(strangers, Opened::Poison(Poison::Owner(_))));
+}
+
+#[test]
+fn records_of_unknown_kinds_are_skipped_or_refused_by_their_case() {
+    let mut head = Vec::new();
+    envelope().write(&mut head);
+    let file = |record: &[u8]| {
+        let covered = [head.as_slice(), b"body\r\n", record].concat();
+        let end = end_record(6, u32::try_from(record.len()).unwrap(), crc32fast::hash(&covered));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(id().as_str()), [covered.as_slice(), end.as_bytes()].concat())
+            .unwrap();
+        open(folder.path(), id().as_str())
+    };
+    let Opened::Message(message) = file(b"note 3\na\nb\n") else { panic!("refused") };
+    assert_eq!(text(&message.body), b"body\r\n");
+    assert_eq!(poison(file(b"BODY 3\nabc\n")), Poison::UnknownRecord);
+    assert_eq!(poison(file(b"note 9\nabc\n")), Poison::Checksum);
+}

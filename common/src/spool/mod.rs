@@ -1,0 +1,62 @@
+//! The spool: the whole contract between `smap`, which creates messages, and `smapd`, which takes them.
+//!
+//! ```text
+//! directory/            root:root 0755       the chroot of smap
+//!   incoming/           smapd:smap 1730      smap creates, smapd takes
+//!   queue/              smapd 0700           deferred messages, their state, our own notifications
+//!   bad/                smapd 0700           what could not be read, with a reason beside it
+//!   lock                smapd                held by the one smapd that runs
+//! ```
+//!
+//! # States of a message
+//!
+//! | state | files | who acts | what a crash leaves | who cleans up |
+//! |---|---|---|---|---|
+//! | **being written** | `incoming/ID`, locked, no END record | smap appends | the file, unlocked, without END | smapd removes it once it is unlocked |
+//! | **committed** | `incoming/ID`, synced, END record last | smapd delivers | the same | smapd delivers it |
+//! | **void** | `incoming/ID`, its END record overwritten: the sync failed, the client read 4yz | nobody | the same | smapd removes it |
+//! | **partly delivered** | `incoming/ID` and `queue/ID.state` | smapd delivers the rest | the same, marks of the last second perhaps missing | smapd goes on from the state |
+//! | **deferred** | `queue/ID` and `queue/ID.state` | smapd, when it is due | `ID` in either folder, its state in `queue/` | smapd goes on from the state |
+//! | **done** | none | | `ID` or `ID.state` may be back, if the removal was not yet durable | smapd delivers once more (a removal is durable within a second), or removes a state without message |
+//! | **poison** | `bad/NAME` and `bad/NAME.reason` | the operator | `incoming/NAME` or `bad/NAME` | the operator |
+//!
+//! *Guarantee:* once [`Draft::commit`] has returned a [`Committed`], the message is in exactly one of the
+//! states from *committed* to *done*, whatever process is killed and whenever the power goes.
+//!
+//! # The order that the guarantee rests on
+//!
+//! 1. smap creates `incoming/ID` with its final name before it writes. The one `fsync` of the file then carries
+//!    name and data in one journal commit (ext4, XFS and btrfs all make a new file's name durable with it).
+//! 2. The END record is the last thing written before that `fsync`; without it the file is no message. A body
+//!    cannot imitate it: it ends in a bare LF, which no body that was accepted holds.
+//! 3. smapd writes `queue/ID.state` before it renames `incoming/ID` to `queue/ID`, and looks for a state beside
+//!    every message, wherever it finds it: a rename that is not yet durable loses nothing.
+//! 4. A notification is durable in `queue/` before the message that caused it is removed.
+//! 5. smapd removes the message before its state, so that a message that is back has its state.
+//!
+//! # The file
+//!
+//! An [`Envelope`](crate::envelope::Envelope), the body as CRLF lines, then records: a line `KIND LENGTH`, that
+//! many octets and a LF. A kind in capital letters that a reader does not know makes the file unreadable to it;
+//! others are skipped. The last is always `END`, of fixed length, with a checksum of all before it.
+
+mod draft;
+mod id;
+mod layout;
+mod message;
+mod state;
+
+pub use draft::{Committed, Draft, Folder, Incoming, SpoolFile, StoreError, Void};
+pub use id::{BadQueueId, QueueId};
+pub use layout::{Accounts, Layout, LayoutFault};
+pub use message::{Body, Message, Opened, Poison};
+pub use state::{Mark, Outcome, QueueState, StateFile, state_name};
+
+/// Where smap creates messages.
+pub const INCOMING: &str = "incoming";
+/// Where smapd keeps what is deferred.
+pub const QUEUE: &str = "queue";
+/// Where what cannot be read is set aside.
+pub const BAD: &str = "bad";
+/// Held by the running smapd.
+pub const LOCK: &str = "lock";

@@ -1,0 +1,265 @@
+//! What smapd remembers of a message that was not delivered at once: `queue/ID.state`.
+//!
+//! A text file that only grows: one record a line, each behind a checksum of its own. A line that was torn by a
+//! crash is read over: at worst a recipient whose delivery was not yet durable is delivered to again.
+//!
+//! ```text
+//! 5d41402a mark 0 1795247311.123456 deferred 4.4.1 relay=mail.inside[10.0.0.5]:25 reply=connection refused
+//! 7ab3f201 next 1 1795247611.000000
+//! 0c5e9d11 warned 1795261711.000000
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use crate::clock::Timestamp;
+use crate::spool::QueueId;
+use crate::status::Status;
+
+#[cfg(test)]
+mod tests;
+
+/// Most octets of a reply that are kept.
+const MAX_REPLY: usize = 512;
+
+/// How an attempt for one recipient ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is where it belongs.
+    Delivered,
+    /// It never will be.
+    Failed,
+    /// Not yet.
+    Deferred,
+}
+
+impl Outcome {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Delivered, "delivered"), (Self::Failed, "failed"), (Self::Deferred, "deferred")];
+
+    /// The word in the state file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(outcome, _)| *outcome == self).map_or("", |(_, word)| word)
+    }
+
+    /// Whether nothing more is to be tried.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self != Self::Deferred
+    }
+}
+
+/// The last thing that happened to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Which one, counted from 0 in the order of the envelope.
+    pub recipient: u32,
+    /// When.
+    pub at: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// RFC 3463.
+    pub status: Status,
+    /// What it was given to; empty where it was nothing.
+    pub relay: String,
+    /// What that said, or what we say of it.
+    pub reply: String,
+}
+
+/// All that is known of a message in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueState {
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When to try next.
+    pub next: Option<Timestamp>,
+    /// When the sender was told of the delay.
+    pub warned: Option<Timestamp>,
+    /// The last mark of each recipient that has one.
+    pub marks: BTreeMap<u32, Mark>,
+}
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Record {
+    Mark(Mark),
+    Next { attempts: u32, at: Timestamp },
+    Warned(Timestamp),
+}
+
+impl QueueState {
+    /// Reads a state file.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Self {
+        let mut state = Self::default();
+        let lines = text.split(|&b| b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+        for record in lines.filter_map(Record::parse) {
+            state.apply(record);
+        }
+        state
+    }
+
+    /// Reads the state of `id`; an empty one where there is none.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn load(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Self> {
+        match openat(
+            queue,
+            state_name(id).as_str(),
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        ) {
+            Ok(file) => io::read_to_string(File::from(file)).map(|text| Self::parse(text.as_bytes())),
+            Err(nix::errno::Errno::ENOENT) => Ok(Self::default()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Mark(mark) => {
+                self.marks.insert(mark.recipient, mark);
+            }
+            Record::Next { attempts, at } => (self.attempts, self.next) = (attempts, Some(at)),
+            Record::Warned(at) => self.warned = Some(at),
+        }
+    }
+
+    /// Whether this recipient needs nothing more.
+    #[must_use]
+    pub fn is_settled(&self, recipient: u32) -> bool {
+        self.marks.get(&recipient).is_some_and(|mark| mark.outcome.is_final())
+    }
+}
+
+/// The name of the state beside a message.
+#[must_use]
+pub fn state_name(id: QueueId) -> String {
+    format!("{id}.state")
+}
+
+/// A state file that is being added to. What is appended is durable after [`StateFile::sync`].
+#[derive(Debug)]
+pub struct StateFile(File);
+
+impl StateFile {
+    /// Opens the state of `id`, made if there is none.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn open(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Self> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = File::from(openat(queue, state_name(id).as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        let mut state = Self(file);
+        state.end_torn_line()?;
+        Ok(state)
+    }
+
+    fn end_torn_line(&mut self) -> io::Result<()> {
+        let Some(last) = self.0.metadata()?.len().checked_sub(1) else { return Ok(()) };
+        let mut octet = [0];
+        self.0.read_exact_at(&mut octet, last)?;
+        if octet == *b"\n" { Ok(()) } else { self.0.write_all(b"\n") }
+    }
+
+    /// Adds how an attempt ended.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn mark(&mut self, marks: &[Mark]) -> io::Result<()> {
+        let lines: String = marks.iter().map(|mark| Record::Mark(mark.clone()).to_string()).collect();
+        self.0.write_all(lines.as_bytes())
+    }
+
+    /// Adds when to try next, after so many attempts.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn next(&mut self, attempts: u32, at: Timestamp) -> io::Result<()> {
+        self.0.write_all(Record::Next { attempts, at }.to_string().as_bytes())
+    }
+
+    /// Adds that the sender was told of the delay.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn warned(&mut self, at: Timestamp) -> io::Result<()> {
+        self.0.write_all(Record::Warned(at).to_string().as_bytes())
+    }
+
+    /// Makes all that was added durable.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+impl fmt::Display for Record {
+    /// The whole line, its end included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Mark(mark) => format!(
+                "mark {} {} {} {} relay={} reply={}",
+                mark.recipient,
+                mark.at,
+                mark.outcome.as_str(),
+                mark.status,
+                one_word(&mark.relay),
+                one_line(&mark.reply)
+            ),
+            Self::Next { attempts, at } => format!("next {attempts} {at}"),
+            Self::Warned(at) => format!("warned {at}"),
+        };
+        writeln!(f, "{:08x} {text}", crc32fast::hash(text.as_bytes()))
+    }
+}
+
+fn one_word(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || c == ' ' { '_' } else { c }).collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().take(MAX_REPLY).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+impl Record {
+    fn parse(line: &str) -> Option<Self> {
+        let (checksum, text) = line.split_once(' ')?;
+        if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
+            return None;
+        }
+        let (kind, rest) = text.split_once(' ')?;
+        match kind {
+            "mark" => Self::parse_mark(rest).map(Self::Mark),
+            "next" => {
+                let (attempts, at) = rest.split_once(' ')?;
+                Some(Self::Next { attempts: attempts.parse().ok()?, at: at.parse().ok()? })
+            }
+            "warned" => rest.parse().ok().map(Self::Warned),
+            _ => None,
+        }
+    }
+
+    fn parse_mark(text: &str) -> Option<Mark> {
+        let mut words = text.splitn(6, ' ');
+        let recipient = words.next()?.parse().ok()?;
+        let at = words.next()?.parse().ok()?;
+        let outcome = words.next()?;
+        let (outcome, _) = Outcome::ALL.into_iter().find(|(_, word)| *word == outcome)?;
+        let status = words.next()?.parse().ok()?;
+        let relay = words.next()?.strip_prefix("relay=")?.to_owned();
+        let reply = words.next()?.strip_prefix("reply=")?.to_owned();
+        Some(Mark { recipient, at, outcome, status, relay, reply })
+    }
+}

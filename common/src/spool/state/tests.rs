@@ -1,0 +1,62 @@
+use super::*;
+use std::os::fd::AsFd;
+
+fn mark(recipient: u32, outcome: Outcome, reply: &str) -> Mark {
+    Mark {
+        recipient,
+        at: Timestamp::from_micros(1_795_247_311_123_456),
+        outcome,
+        status: Status::transient(4, 1),
+        relay: "mail.inside[10.0.0.5]:25".into(),
+        reply: reply.into(),
+    }
+}
+
+fn id() -> QueueId {
+    QueueId::new(Timestamp::from_micros(1), 1)
+}
+
+#[test]
+fn what_was_added_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    let mut file = StateFile::open(queue.as_fd(), id()).unwrap();
+    file.mark(&[mark(0, Outcome::Delivered, "250 ok"), mark(1, Outcome::Deferred, "450 later")]).unwrap();
+    file.next(2, Timestamp::from_micros(77)).unwrap();
+    file.warned(Timestamp::from_micros(99)).unwrap();
+    let state = QueueState::load(queue.as_fd(), id()).unwrap();
+    assert_eq!(state.marks[&1], mark(1, Outcome::Deferred, "450 later"));
+    assert_eq!((state.attempts, state.next), (2, Some(Timestamp::from_micros(77))));
+    assert_eq!(state.warned, Some(Timestamp::from_micros(99)));
+    assert!(state.is_settled(0) && !state.is_settled(1) && !state.is_settled(2));
+}
+
+#[test]
+fn the_last_mark_of_a_recipient_counts() {
+    let text: String = [mark(0, Outcome::Deferred, "a"), mark(0, Outcome::Failed, "b")]
+        .map(|mark| Record::Mark(mark).to_string())
+        .concat();
+    assert_eq!(QueueState::parse(text.as_bytes()).marks[&0].reply, "b");
+}
+
+#[test]
+fn a_torn_line_costs_only_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    let whole = Record::Mark(mark(0, Outcome::Delivered, "250 ok")).to_string();
+    for cut in 0..whole.len() {
+        let torn = [whole.as_str(), whole.get(..cut).unwrap()].concat();
+        std::fs::write(folder.path().join(state_name(id())), torn).unwrap();
+        StateFile::open(queue.as_fd(), id()).unwrap().next(1, Timestamp::from_micros(5)).unwrap();
+        let state = QueueState::load(queue.as_fd(), id()).unwrap();
+        assert!(state.is_settled(0), "cut at {cut}");
+        assert_eq!(state.attempts, 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_reply_cannot_forge_a_record() {
+    let text = Record::Mark(mark(0, Outcome::Failed, "550 no\n00000000 next 9 9\x1b")).to_string();
+    assert_eq!(text.lines().count(), 1);
+    assert_eq!(QueueState::parse(text.as_bytes()).marks[&0].reply, "550 no?00000000 next 9 9?");
+}
