@@ -1,8 +1,10 @@
 //! What the programs of smap must agree on, and nothing else: addresses, the SMTP grammar and client
 //! session, the envelope, the spool, confinement, the log, exit codes.
 
+pub mod account;
 pub mod address;
 pub mod clock;
+pub mod confine;
 pub mod envelope;
 pub mod exit;
 pub mod log;

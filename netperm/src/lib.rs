@@ -1,1 +1,28 @@
-//! (being built)
+//! Everything that an administrator says, and what follows from it.
+//!
+//! [`load`] reads a netperm-table, [`table`](Table) turns its lines, in either syntax, into the structs of
+//! [`schema`], and [`policy`] says what they mean for a client or a recipient, with the line that decided.
+//! Nothing here speaks to the network.
+
+mod check;
+pub mod domains;
+mod fault;
+pub mod hosts;
+pub mod load;
+mod nearest;
+pub mod paths;
+mod place;
+pub mod policy;
+pub mod schema;
+mod show;
+pub mod site;
+mod table;
+pub mod transport;
+pub mod units;
+
+pub use fault::{Fault, Faults, Note};
+pub use hosts::{Client, ClientName};
+pub use place::{Located, Place};
+pub use schema::{Lookup, Smap, Smapd};
+pub use table::{Syntax, Table};
+pub use transport::Transport;

@@ -1,1 +1,12 @@
-//! (being built)
+//! smap receives mail: one process, one session, no privilege.
+//!
+//! [`session`] is the protocol, pure; [`server`] carries its actions out; [`startup`] is what comes before, and
+//! [`listen`] the listener that forks a process for each client.
+
+pub mod listen;
+pub mod one;
+pub mod replies;
+pub mod server;
+pub mod session;
+pub mod startup;
+pub mod stream;

@@ -1,0 +1,136 @@
+//! What single lines can't tell: contradictions between them, and what is worth a word.
+//!
+//! Pure: it sees the structs, not the machine. Whether folders exist and users resolve is for the programs
+//! themselves.
+#![deny(clippy::disallowed_methods)]
+
+use crate::fault::{Fault, Note};
+use crate::hosts::{self, Client, ClientName, Effect, Judgement};
+use crate::place::Place;
+use crate::schema::{Smap, Smapd};
+use crate::transport::Transport;
+
+/// What a sender may count on (RFC 5321 section 4.5.3.1.8).
+const RECIPIENTS_OF_RFC_5321: u32 = 100;
+
+const ADD_A_DOMAIN: &str = "add a line such as \"smap, smapd: domain example.com smtp:[10.0.0.5]\"";
+
+/// What keeps smap from running.
+pub(crate) fn smap_faults(smap: &Smap) -> Vec<Fault> {
+    smap.needs_names()
+        .map(|(place, pattern)| {
+            Fault::new(
+                place,
+                format_args!(
+                    "the pattern \"{pattern}\" needs the name of the client, and smap-lookup is not there to ask"
+                ),
+            )
+        })
+        .collect()
+}
+
+/// What the operator should know of what smap was told.
+pub(crate) fn smap_notes(smap: &Smap, place_of: impl Fn(&str) -> Place) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if smap.domain.is_empty() {
+        notes.push(Note::new(
+            &place_of("domain"),
+            format_args!(
+                "smap has no domain line and accepts mail for our own host name only: {ADD_A_DOMAIN}"
+            ),
+        ));
+    }
+    notes.extend(rule_notes(smap));
+    if smap.maxrecip.get() < RECIPIENTS_OF_RFC_5321 {
+        notes.push(Note::new(
+            &place_of("maxrecip"),
+            format_args!(
+                "maxrecip {}: RFC 5321 section 4.5.3.1.8 lets senders count on {RECIPIENTS_OF_RFC_5321} recipients",
+                smap.maxrecip
+            ),
+        ));
+    }
+    notes
+}
+
+/// Addresses that belong to nobody (RFC 5737): a rule that means them all means everyone.
+const STRANGERS: [[u8; 4]; 3] = [[192, 0, 2, 1], [198, 51, 100, 1], [203, 0, 113, 1]];
+
+/// Rules that hardly say what was meant.
+fn rule_notes(smap: &Smap) -> Vec<Note> {
+    let mut notes = Vec::new();
+    match smap.hosts.first() {
+        Some(rule) if smap.hosts.iter().all(|rule| rule.effect == Effect::Deny) => notes.push(Note::new(
+            &rule.place,
+            "no permit-hosts line follows, so nobody may connect: end with \"smap: permit-hosts *\"",
+        )),
+        Some(_) | None => {}
+    }
+    let permits = STRANGERS.map(|address| {
+        let client = Client { address: address.into(), name: ClientName::NotAsked };
+        match hosts::judge(&smap.relay, &client) {
+            Judgement::Decided(rule) if rule.effect == Effect::Permit => Some(rule),
+            Judgement::Decided(_) | Judgement::NoRules | Judgement::NoneMeant | Judgement::NeedsName(_) => {
+                None
+            }
+        }
+    });
+    if let [Some(rule), Some(_), Some(_)] = permits {
+        notes.push(Note::new(
+            &rule.place,
+            "strangers may send to any domain through us: this is an open relay",
+        ));
+    }
+    notes
+}
+
+/// What keeps smapd from running.
+pub(crate) fn smapd_faults(smapd: &Smapd) -> Vec<Fault> {
+    if smapd.sendmail.is_some() {
+        return Vec::new();
+    }
+    let lines = smapd.domain.iter().map(|line| (&line.place, &line.transport));
+    let others = smapd.relay_host.iter().map(|relay| (&relay.place, &relay.value));
+    lines
+        .chain(others)
+        .filter(|(_, transport)| matches!(transport, Transport::Sendmail { .. }))
+        .map(|(place, _)| {
+            Fault::new(
+                place,
+                "the transport sendmail lacks its program: add a line such as \"smapd: sendmail /usr/sbin/sendmail\"",
+            )
+        })
+        .collect()
+}
+
+/// What the operator should know of what smapd was told.
+pub(crate) fn smapd_notes(smapd: &Smapd, place_of: impl Fn(&str) -> Place) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if smapd.domain.is_empty() && smapd.sendmail.is_none() {
+        notes.push(Note::new(
+            &place_of("domain"),
+            format_args!(
+                "smapd has no domain line and nowhere to deliver mail for our own host: {ADD_A_DOMAIN}"
+            ),
+        ));
+    }
+    if smapd.warn >= smapd.expire {
+        let text = "warn is not before expire: the sender hears of a delay only when it is over";
+        notes.push(Note::new(&place_of("warn"), text));
+    }
+    notes
+}
+
+/// Domains whose mail smap accepts and smapd would send on by MX, most likely back to us.
+pub(crate) fn half_told(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
+    if smapd.sendmail.is_some() || smapd.relay_host.is_some() {
+        return Vec::new();
+    }
+    smap.domain
+        .iter()
+        .filter(|line| !smapd.domain.iter().any(|other| other.place == line.place))
+        .map(|line| {
+            Note::new(&line.place, "smapd is not told of this domain: begin the line with \"smap, smapd:\"")
+        })
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! Finds the table and reads it.
+//!
+//! Decides whether a file may be believed. Trusts root, the user who runs the program, and their groups.
+//! Guarantees that what was judged is what is read: the mode is that of the opened file.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{getegid, geteuid};
+
+use crate::fault::{Fault, Faults, Note};
+use crate::place::Place;
+use crate::table::{Syntax, Table};
+
+/// Where the table is looked for when the command line names none.
+pub const DEFAULT_TABLES: [&str; 2] = ["/etc/smap/netperm-table", "/usr/local/etc/netperm-table"];
+
+/// More than any table needs.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+const WRITABLE_BY_GROUP: u32 = 0o020;
+const WRITABLE_BY_OTHERS: u32 = 0o002;
+const READABLE_BY_OTHERS: u32 = 0o004;
+
+/// The table to read: the one of the command line, or the first default that exists.
+#[must_use]
+pub fn find(config: Option<&Path>) -> PathBuf {
+    let [first, ..] = DEFAULT_TABLES;
+    let defaults = DEFAULT_TABLES.into_iter().find(|file| Path::new(file).exists());
+    config.map_or_else(|| PathBuf::from(defaults.unwrap_or(first)), Path::to_owned)
+}
+
+impl Table {
+    /// Reads a table from its file; a name that ends in `.toml` is TOML.
+    ///
+    /// # Errors
+    /// When the file can't be read or believed, and everything that is wrong in it.
+    pub fn load(file: &Path) -> Result<Self, Faults> {
+        let place = Place::whole(file);
+        let fault = |what: String| Faults::from(Fault::new(&place, what));
+        let mut bytes = Vec::new();
+        let opened = open(file).map_err(&fault)?;
+        let metadata = opened.metadata().map_err(|error| fault(cannot_read(&error)))?;
+        let notes = judge(file, &metadata).map_err(&fault)?;
+        opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| fault(cannot_read(&error)))?;
+        let notes = notes.into_iter().map(|text| Note::new(&place, text)).collect();
+        Self::parse(file, &bytes, Syntax::of(file)).map(|table| table.with_notes(notes))
+    }
+}
+
+/// A FIFO would wait for its writer: the kind is asked before, and again of what was opened.
+fn open(file: &Path) -> Result<File, String> {
+    let metadata = fs::metadata(file).map_err(|error| cannot_read(&error))?;
+    if !metadata.is_file() {
+        return Err("this is not a regular file".to_owned());
+    }
+    File::open(file).map_err(|error| cannot_read(&error))
+}
+
+fn cannot_read(error: &io::Error) -> String {
+    format!("the table can't be read: {error}")
+}
+
+/// Whether the file may be believed, and what the operator should know of it.
+fn judge(file: &Path, metadata: &Metadata) -> Result<Vec<String>, String> {
+    if !metadata.is_file() {
+        return Err("this is not a regular file".to_owned());
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(format!("the table is larger than {MAX_BYTES} bytes"));
+    }
+    let (mode, file) = (metadata.mode(), file.display());
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(format!("everyone can write this table: chmod go-w {file}"));
+    }
+    let trusted_group = [0, getegid().as_raw()].contains(&metadata.gid());
+    if mode & WRITABLE_BY_GROUP != 0 && !trusted_group {
+        return Err(format!("the group {} can write this table: chmod g-w {file}", metadata.gid()));
+    }
+    let mut notes = Vec::new();
+    if ![0, geteuid().as_raw()].contains(&metadata.uid()) {
+        notes
+            .push(format!("the user {} owns this table and can write it: chown root {file}", metadata.uid()));
+    }
+    if mode & READABLE_BY_OTHERS != 0 {
+        notes.push(format!(
+            "everyone can read this table, which must not hold secrets then: chmod o-r {file}"
+        ));
+    }
+    Ok(notes)
+}

@@ -1,0 +1,235 @@
+//! What the table means for a client or a recipient.
+//!
+//! Decides who may connect, whose mail is accepted and where mail goes. Trusts the table and the addresses
+//! that `smap-common` parsed; a local part is never looked into, so that no `%`, `!` or quoted `@` in it can
+//! name another domain. Guarantees that every answer names the line, or the default, that gave it.
+#![deny(clippy::disallowed_methods)]
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use smap_common::address::{Address, Domain};
+
+use crate::domains::{self, DomainLine};
+use crate::hosts::{self, Client, Effect, Judgement, Rule};
+use crate::place::Located;
+use crate::schema::{ProgramPath, Smap, Smapd};
+use crate::transport::{NextHop, Tls, Transport};
+
+#[cfg(test)]
+mod tests;
+
+/// Whether, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict<'a> {
+    /// Yes.
+    Permit(Reason<'a>),
+    /// No.
+    Refuse(Reason<'a>),
+}
+
+impl<'a> Verdict<'a> {
+    /// Why.
+    pub fn reason(self) -> Reason<'a> {
+        match self {
+            Self::Permit(reason) | Self::Refuse(reason) => reason,
+        }
+    }
+
+    /// Whether it is a yes.
+    #[must_use]
+    pub fn is_permit(self) -> bool {
+        matches!(self, Self::Permit(_))
+    }
+}
+
+/// Where mail goes, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Route<'a> {
+    /// Through this transport. After a [`Transport::Local`] the caller asks again for that user at our own
+    /// host name; that ends, because a name that leads to itself is [`Route::Nowhere`].
+    Through {
+        /// The transport.
+        transport: &'a Transport,
+        /// Why this one.
+        reason: Reason<'a>,
+    },
+    /// The table does not say where.
+    Nowhere {
+        /// Why not.
+        reason: Reason<'a>,
+        /// A line that would say it.
+        add: String,
+    },
+}
+
+/// A set of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleSet {
+    /// `permit-hosts`, `deny-hosts`
+    Hosts,
+    /// `permit-relay`, `deny-relay`
+    Relay,
+}
+
+impl RuleSet {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// What decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Reason<'a> {
+    /// This rule means the client.
+    Rule(RuleSet, &'a Located<Rule>),
+    /// There are no such rules.
+    NoRules(RuleSet),
+    /// There are such rules, and none means the client.
+    NoRuleMeant(RuleSet),
+    /// This rule needs the name of the client, and nobody asked for it.
+    NeedsName(RuleSet, &'a Located<Rule>),
+    /// This line names the domain.
+    OurDomain(&'a Located<DomainLine>),
+    /// The domain is our own host name.
+    OwnHostname,
+    /// The bare `postmaster`, who is always accepted (RFC 5321 section 4.5.1).
+    Postmaster,
+    /// The `relay-host` line.
+    RelayHost(&'a Located<Transport>),
+    /// The `sendmail` line: the toolkit's own way.
+    Sendmail(&'a Located<ProgramPath>),
+    /// No line speaks of the domain: by MX.
+    ByMx,
+    /// No line says where mail for our own host name goes.
+    NoTransport,
+    /// This line leads a local user to himself.
+    LocalLoop(&'a Located<DomainLine>),
+}
+
+impl Reason<'_> {
+    /// One word for the log.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::Rule(..) => "rule",
+            Self::NoRules(_) => "no-rules",
+            Self::NoRuleMeant(_) => "no-rule-meant",
+            Self::NeedsName(..) => "needs-name",
+            Self::OurDomain(_) => "domain",
+            Self::OwnHostname => "own-hostname",
+            Self::Postmaster => "postmaster",
+            Self::RelayHost(_) => "relay-host",
+            Self::Sendmail(_) => "sendmail",
+            Self::ByMx => "by-mx",
+            Self::NoTransport => "no-transport",
+            Self::LocalLoop(_) => "local-loop",
+        }
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(set, rule) => write!(f, "{}: {}", rule.place, rule.show(set.word())),
+            Self::NoRules(set) => write!(f, "there is no permit-{0} or deny-{0} line", set.word()),
+            Self::NoRuleMeant(set) => {
+                write!(f, "no permit-{0} or deny-{0} line means this client", set.word())
+            }
+            Self::NeedsName(set, rule) => {
+                write!(f, "{}: {} needs the name of the client", rule.place, rule.show(set.word()))
+            }
+            Self::OurDomain(line) => write!(f, "{}: domain {}", line.place, line.value),
+            Self::OwnHostname => f.write_str("the domain is our own host name"),
+            Self::Postmaster => f.write_str("postmaster is always accepted"),
+            Self::RelayHost(relay) => write!(f, "{}: relay-host {}", relay.place, relay.value),
+            Self::Sendmail(program) => write!(f, "{}: sendmail {}", program.place, program.0.display()),
+            Self::ByMx => f.write_str("no line speaks of this domain, so its mail exchangers do"),
+            Self::NoTransport => f.write_str("no line says where mail for our own host name goes"),
+            Self::LocalLoop(line) => write!(f, "{}: domain {} leads to itself", line.place, line.value),
+        }
+    }
+}
+
+/// Whether a client may connect at all.
+pub fn connect<'a>(smap: &'a Smap, client: &Client) -> Verdict<'a> {
+    if smap.hosts.is_empty() {
+        return Verdict::Permit(Reason::NoRules(RuleSet::Hosts));
+    }
+    ruled(RuleSet::Hosts, hosts::judge(&smap.hosts, client))
+}
+
+/// Whether mail for a recipient is accepted. `hostname` is our own name, from the table or the system.
+pub fn recipient<'a>(smap: &'a Smap, hostname: &Domain, client: &Client, recipient: &Address) -> Verdict<'a> {
+    let Some(domain) = recipient.domain() else {
+        return Verdict::Permit(Reason::Postmaster);
+    };
+    if let Some(line) = domains::first_line(&smap.domain, domain) {
+        return Verdict::Permit(Reason::OurDomain(line));
+    }
+    if domain == hostname {
+        return Verdict::Permit(Reason::OwnHostname);
+    }
+    ruled(RuleSet::Relay, hosts::judge(&smap.relay, client))
+}
+
+/// Only a rule that permits is a yes.
+fn ruled(set: RuleSet, judgement: Judgement<'_>) -> Verdict<'_> {
+    match judgement {
+        Judgement::NoRules => Verdict::Refuse(Reason::NoRules(set)),
+        Judgement::NoneMeant => Verdict::Refuse(Reason::NoRuleMeant(set)),
+        Judgement::NeedsName(rule) => Verdict::Refuse(Reason::NeedsName(set, rule)),
+        Judgement::Decided(rule) => match rule.effect {
+            Effect::Permit => Verdict::Permit(Reason::Rule(set, rule)),
+            Effect::Deny => Verdict::Refuse(Reason::Rule(set, rule)),
+        },
+    }
+}
+
+/// The default of `relay-host`.
+static BY_MX: LazyLock<Transport> = LazyLock::new(|| Transport::Smtp {
+    hops: vec![NextHop::RecipientDomain],
+    tls: Tls::default(),
+    timeout: None,
+});
+
+/// Where all mail goes in the toolkit's own tables.
+static SENDMAIL: Transport = Transport::Sendmail { timeout: None };
+
+/// Where mail for a recipient goes. `hostname` is our own name, from the table or the system; the bare
+/// `postmaster` is at home there.
+pub fn route<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Route<'a> {
+    let domain = recipient.domain().unwrap_or(hostname);
+    if let Some(line) = domains::first_line(&smapd.domain, domain) {
+        let transport = &line.transport;
+        let itself = matches!(transport, Transport::Local(user) if user == recipient.local_part());
+        if itself && domain == hostname {
+            return nowhere(Reason::LocalLoop(line), domain);
+        }
+        return Route::Through { transport, reason: Reason::OurDomain(line) };
+    }
+    match (&smapd.sendmail, &smapd.relay_host) {
+        (Some(program), _) if domain == hostname || !names_another_way(smapd) => {
+            Route::Through { transport: &SENDMAIL, reason: Reason::Sendmail(program) }
+        }
+        _ if domain == hostname => nowhere(Reason::NoTransport, domain),
+        (_, Some(relay)) => Route::Through { transport: relay, reason: Reason::RelayHost(relay) },
+        (_, None) => Route::Through { transport: &BY_MX, reason: Reason::ByMx },
+    }
+}
+
+/// Whether any line sends mail elsewhere than to the `sendmail` program.
+fn names_another_way(smapd: &Smapd) -> bool {
+    let lines = smapd.domain.iter().map(|line| &line.transport);
+    lines.chain(smapd.relay_host.iter().map(|relay| &relay.value)).any(Transport::is_another_way)
+}
+
+fn nowhere<'a>(reason: Reason<'a>, domain: &Domain) -> Route<'a> {
+    Route::Nowhere { reason, add: format!("smap, smapd: domain {domain} smtp:[10.0.0.5]") }
+}

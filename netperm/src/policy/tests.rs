@@ -1,0 +1,173 @@
+use std::path::Path;
+
+use super::*;
+use crate::hosts::ClientName;
+use crate::table::{Syntax, Table};
+
+fn table(text: &str) -> Table {
+    Table::parse(Path::new("t"), text.as_bytes(), Syntax::Netperm).unwrap()
+}
+
+fn client(address: &str) -> Client {
+    Client { address: address.parse().unwrap(), name: ClientName::NotAsked }
+}
+
+fn hostname() -> Domain {
+    "gw.example.com".parse().unwrap()
+}
+
+fn postmaster() -> Address {
+    smap_common::address::parse_path(b"<PostMaster>").unwrap().0
+}
+
+/// `id`, and `place` where a line decided.
+fn said(verdict: Verdict<'_>) -> String {
+    let answer = if verdict.is_permit() { "permit" } else { "refuse" };
+    format!("{answer} {}", verdict.reason())
+}
+
+fn connecting(text: &str, address: &str) -> String {
+    let (smap, _) = table(text).smap().unwrap();
+    said(connect(&smap, &client(address)))
+}
+
+fn receiving(text: &str, address: &str, to: &str) -> String {
+    let (smap, _) = table(text).smap().unwrap();
+    let to = to.parse().unwrap_or_else(|_| postmaster());
+    said(recipient(&smap, &hostname(), &client(address), &to))
+}
+
+fn routed(text: &str, to: &str) -> String {
+    let (smapd, _) = table(text).smapd().unwrap();
+    let to = to.parse().unwrap_or_else(|_| postmaster());
+    match route(&smapd, &hostname(), &to) {
+        Route::Through { transport, reason } => format!("{transport} ({})", reason.id()),
+        Route::Nowhere { reason, add } => format!("nowhere ({}), {add}", reason.id()),
+    }
+}
+
+#[test]
+fn without_rules_everyone_may_connect() {
+    assert_eq!(connecting("", "203.0.113.1"), "permit there is no permit-hosts or deny-hosts line");
+}
+
+#[test]
+fn where_there_are_rules_and_none_matches_the_answer_is_deny() {
+    let rules = "smap: deny-hosts 10.9.*\nsmap: permit-hosts 10.* 192.168.0.0/16\n";
+    assert_eq!(connecting(rules, "10.9.1.1"), "refuse t:1: deny-hosts 10.9.*");
+    assert_eq!(connecting(rules, "::ffff:10.8.1.1"), "permit t:2: permit-hosts 10.* 192.168.0.0/16");
+    assert_eq!(connecting(rules, "11.0.0.1"), "refuse no permit-hosts or deny-hosts line means this client");
+    assert_eq!(
+        connecting("smap: deny-hosts 10.9.*", "11.0.0.1"),
+        "refuse no permit-hosts or deny-hosts line means this client"
+    );
+}
+
+const DOMAINS: &str = "smap, smapd: domain example.org .example.org [192.0.2.1] smtp:[10.0.0.5]\n\
+                       smap: permit-relay 10.*\n";
+
+#[test]
+fn our_own_domains_are_accepted_from_anyone() {
+    let by_line = "permit t:1: domain example.org .example.org [192.0.2.1] smtp:[10.0.0.5]";
+    for to in
+        ["a@example.org", "a@EXAMPLE.ORG", "a@x.y.example.org", "a@[192.0.2.1]", "postmaster@example.org"]
+    {
+        assert_eq!(receiving(DOMAINS, "203.0.113.1", to), by_line, "{to}");
+    }
+    let own = "permit the domain is our own host name";
+    assert_eq!(receiving(DOMAINS, "203.0.113.1", "a@Gw.Example.Com"), own);
+    assert_eq!(receiving("", "203.0.113.1", "a@gw.example.com"), own);
+}
+
+#[test]
+fn postmaster_alone_is_always_accepted() {
+    assert_eq!(receiving("", "203.0.113.1", "PostMaster"), "permit postmaster is always accepted");
+}
+
+#[test]
+fn postmaster_of_another_domain_is_relaying() {
+    let refused = "refuse there is no permit-relay or deny-relay line";
+    assert_eq!(receiving("", "203.0.113.1", "postmaster@example.net"), refused);
+}
+
+#[test]
+fn relaying_needs_a_rule_that_permits_it() {
+    assert_eq!(receiving(DOMAINS, "10.1.1.1", "a@example.net"), "permit t:2: permit-relay 10.*");
+    let refused = "refuse no permit-relay or deny-relay line means this client";
+    assert_eq!(receiving(DOMAINS, "203.0.113.1", "a@example.net"), refused);
+    let never = "smap: deny-relay 10.9.*\nsmap: permit-relay 10.*";
+    assert_eq!(receiving(never, "10.9.1.1", "a@example.net"), "refuse t:1: deny-relay 10.9.*");
+    let nobody = "refuse there is no permit-relay or deny-relay line";
+    assert_eq!(receiving("smap: permit-hosts *", "127.0.0.1", "a@example.net"), nobody);
+}
+
+#[test]
+fn a_local_part_names_no_other_domain() {
+    let ours = "permit t:1: domain";
+    for to in
+        ["victim%example.net@example.org", "example.net!victim@example.org", "\"a@example.net\"@example.org"]
+    {
+        assert!(receiving(DOMAINS, "203.0.113.1", to).starts_with(ours), "{to}");
+    }
+    for to in [
+        "a%example.org@example.net",
+        "\"a@example.org\"@example.net",
+        "a@example.org.example.net",
+        "a@xexample.org",
+    ] {
+        assert!(receiving(DOMAINS, "203.0.113.1", to).starts_with("refuse"), "{to}");
+    }
+}
+
+#[test]
+fn the_first_line_that_means_the_domain_routes() {
+    let lines = "smapd: domain .example.org smtp:[10.0.0.1]\n\
+                 smapd: domain a.example.org example.org smtp:[10.0.0.2]\n";
+    assert_eq!(routed(lines, "x@a.example.org"), "smtp:[10.0.0.1] (domain)");
+    assert_eq!(routed(lines, "x@example.org"), "smtp:[10.0.0.2] (domain)");
+    assert_eq!(routed(lines, "x@example.net"), "smtp: (by-mx)");
+}
+
+#[test]
+fn sendmail_alone_takes_everything() {
+    let old = "smapd: sendmail /usr/lib/sendmail\n";
+    for to in ["x@example.net", "x@gw.example.com", "postmaster"] {
+        assert_eq!(routed(old, to), "sendmail (sendmail)", "{to}");
+    }
+    let refusing = "smapd: sendmail /usr/lib/sendmail\nsmapd: domain old.example error:5.1.6:551 Gone\n";
+    assert_eq!(routed(refusing, "x@example.net"), "sendmail (sendmail)");
+    assert_eq!(routed(refusing, "x@old.example"), "error:5.1.6:551 Gone (domain)");
+}
+
+#[test]
+fn sendmail_beside_another_transport_takes_only_our_own_host() {
+    let both = "smapd: sendmail /usr/lib/sendmail\nsmapd: domain example.org smtp:[10.0.0.5]\n";
+    assert_eq!(routed(both, "x@example.org"), "smtp:[10.0.0.5] (domain)");
+    assert_eq!(routed(both, "root@gw.example.com"), "sendmail (sendmail)");
+    assert_eq!(routed(both, "x@example.net"), "smtp: (by-mx)");
+}
+
+#[test]
+fn relay_host_takes_every_other_domain_but_our_own() {
+    let relay = "smapd: relay-host smtp:[10.0.0.1]\n";
+    assert_eq!(routed(relay, "x@example.net"), "smtp:[10.0.0.1] (relay-host)");
+    let add = "smap, smapd: domain gw.example.com smtp:[10.0.0.5]";
+    for to in ["x@gw.example.com", "postmaster"] {
+        assert_eq!(routed(relay, to), format!("nowhere (no-transport), {add}"));
+    }
+}
+
+#[test]
+fn a_line_that_is_offered_is_a_line_that_helps() {
+    let (smapd, _) = table("").smapd().unwrap();
+    let Route::Nowhere { add, .. } = route(&smapd, &hostname(), &postmaster()) else { panic!() };
+    assert_eq!(routed(&add, "postmaster"), "smtp:[10.0.0.5] (domain)");
+}
+
+#[test]
+fn a_local_user_who_leads_to_himself_goes_nowhere() {
+    let lines = "smapd: domain gw.example.com local:root\nsmapd: domain example.org local:joe\n";
+    assert_eq!(routed(lines, "x@example.org"), "local:joe (domain)");
+    assert_eq!(routed(lines, "joe@gw.example.com"), "local:root (domain)");
+    assert!(routed(lines, "root@gw.example.com").starts_with("nowhere (local-loop)"));
+}

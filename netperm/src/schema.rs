@@ -1,0 +1,431 @@
+//! What each program may be told: one struct a program, one field an attribute, with its safe default.
+//!
+//! The doc comment of a field is the meaning of the attribute, with its unit.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
+use smap_common::address::{Address, Domain};
+
+use crate::domains::DomainLine;
+use crate::hosts::{HostPattern, Rule};
+use crate::nearest;
+use crate::paths;
+use crate::place::{Located, Place};
+use crate::table::{Words, parsed, word};
+use crate::transport::{self, Transport};
+use crate::units;
+
+/// Where the spool is when no `directory` says otherwise.
+pub const DEFAULT_SPOOL: &str = "/var/spool/smap";
+
+/// What the table says to `smap`.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Smap {
+    /// The user to become; needed when started as root.
+    #[serde(deserialize_with = "some_account")]
+    pub userid: Option<Account>,
+    /// The group to become; without it, that of the user.
+    #[serde(deserialize_with = "some_account")]
+    pub groupid: Option<Account>,
+    /// The spool.
+    #[serde(deserialize_with = "folder")]
+    pub directory: PathBuf,
+    /// Our name in greeting and log; without it, the system's own.
+    #[serde(deserialize_with = "some_domain")]
+    pub hostname: Option<Domain>,
+    /// The domains that this gateway answers for; mail for them is accepted from anyone.
+    pub domain: Vec<Located<DomainLine>>,
+    /// How long a client may be silent.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How long a session may last.
+    #[serde(deserialize_with = "duration")]
+    pub session_timeout: Duration,
+    /// Largest message, in bytes; announced in SIZE.
+    #[serde(deserialize_with = "size")]
+    pub maxbytes: u64,
+    /// Most recipients of one message.
+    #[serde(deserialize_with = "count")]
+    pub maxrecip: NonZeroU32,
+    /// Most messages in one session.
+    #[serde(deserialize_with = "count")]
+    pub maxmessages: NonZeroU32,
+    /// Most errors of the client in one session.
+    #[serde(deserialize_with = "count")]
+    pub maxerrors: NonZeroU32,
+    /// `permit-hosts`, `deny-hosts`: who may connect at all. None: everyone.
+    pub hosts: Vec<Located<Rule>>,
+    /// `permit-relay`, `deny-relay`: who may send to any domain. None: nobody.
+    pub relay: Vec<Located<Rule>>,
+    /// Where `--listen` listens when the command line does not say.
+    pub listen: Vec<Located<Listen>>,
+    /// Most sessions at a time, for `--listen`.
+    #[serde(deserialize_with = "count")]
+    pub max_sessions: NonZeroU32,
+    /// Most sessions at a time of one address, for `--listen`.
+    #[serde(deserialize_with = "count")]
+    pub max_sessions_per_host: NonZeroU32,
+}
+
+/// What the table says to `smapd`.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Smapd {
+    /// The user to become; needed when started as root.
+    #[serde(deserialize_with = "some_account")]
+    pub userid: Option<Account>,
+    /// The group to become; without it, that of the user.
+    #[serde(deserialize_with = "some_account")]
+    pub groupid: Option<Account>,
+    /// The spool.
+    #[serde(deserialize_with = "folder")]
+    pub directory: PathBuf,
+    /// Our name in EHLO, `Received:` and notifications; without it, the system's own.
+    #[serde(deserialize_with = "some_domain")]
+    pub hostname: Option<Domain>,
+    /// The domains that this gateway answers for, and where their mail goes.
+    pub domain: Vec<Located<DomainLine>>,
+    /// Where mail for every other domain goes; without it, to its mail exchangers.
+    pub relay_host: Option<Located<Transport>>,
+    /// The program of the transport `sendmail`; when no other transport is named, all mail goes to it.
+    pub sendmail: Option<Located<ProgramPath>>,
+    /// The toolkit's own; ignored.
+    pub(crate) executable: Ignored,
+    /// Where what can't be delivered or parsed goes; without it, `bad` in the spool.
+    #[serde(deserialize_with = "some_folder")]
+    pub baddir: Option<PathBuf>,
+    /// Who is told of what went there.
+    pub badadmin: Option<Address>,
+    /// How long to sleep between two scans of the spool.
+    #[serde(deserialize_with = "duration")]
+    pub wakeup: Duration,
+    /// Most programs running at a time.
+    #[serde(deserialize_with = "count")]
+    pub maxchildren: NonZeroU32,
+    /// When to try again.
+    pub retry: Retry,
+    /// When to give up.
+    #[serde(deserialize_with = "duration")]
+    pub expire: Duration,
+    /// When to tell the sender that there is a delay.
+    #[serde(deserialize_with = "duration")]
+    pub warn: Duration,
+    /// Most connections to other hosts at a time.
+    #[serde(deserialize_with = "count")]
+    pub max_connections: NonZeroU32,
+    /// Most connections to one destination at a time.
+    #[serde(deserialize_with = "count")]
+    pub max_connections_per_destination: NonZeroU32,
+}
+
+/// What the table says to `smap-lookup`.
+#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Lookup {
+    /// The user to become; needed when started as root.
+    #[serde(deserialize_with = "some_account")]
+    pub userid: Option<Account>,
+    /// The group to become; without it, that of the user.
+    #[serde(deserialize_with = "some_account")]
+    pub groupid: Option<Account>,
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A default that must not be zero.
+const fn at_most(limit: u32) -> NonZeroU32 {
+    match NonZeroU32::new(limit) {
+        Some(limit) => limit,
+        None => NonZeroU32::MIN,
+    }
+}
+
+impl Default for Smap {
+    fn default() -> Self {
+        Self {
+            userid: None,
+            groupid: None,
+            directory: PathBuf::from(DEFAULT_SPOOL),
+            hostname: None,
+            domain: Vec::new(),
+            timeout: Duration::from_secs(300),
+            session_timeout: Duration::from_secs(HOUR),
+            maxbytes: 15_728_640,
+            maxrecip: at_most(100),
+            maxmessages: at_most(1000),
+            maxerrors: at_most(20),
+            hosts: Vec::new(),
+            relay: Vec::new(),
+            listen: Vec::new(),
+            max_sessions: at_most(500),
+            max_sessions_per_host: at_most(20),
+        }
+    }
+}
+
+impl Smap {
+    /// The rules that only the name of the client can decide, with the first such pattern of each.
+    pub fn needs_names(&self) -> impl Iterator<Item = (&Place, &HostPattern)> {
+        self.hosts.iter().chain(&self.relay).filter_map(|rule| {
+            rule.patterns.iter().find(|pattern| pattern.needs_name()).map(|pattern| (&rule.place, pattern))
+        })
+    }
+}
+
+impl Default for Smapd {
+    fn default() -> Self {
+        Self {
+            userid: None,
+            groupid: None,
+            directory: PathBuf::from(DEFAULT_SPOOL),
+            hostname: None,
+            domain: Vec::new(),
+            relay_host: None,
+            sendmail: None,
+            executable: Ignored,
+            baddir: None,
+            badadmin: None,
+            wakeup: Duration::from_secs(60),
+            maxchildren: at_most(6),
+            retry: Retry::default(),
+            expire: Duration::from_secs(5 * DAY),
+            warn: Duration::from_secs(4 * HOUR),
+            max_connections: at_most(200),
+            max_connections_per_destination: at_most(20),
+        }
+    }
+}
+
+impl Smapd {
+    /// Where what can't be delivered or parsed goes.
+    #[must_use]
+    pub fn bad_directory(&self) -> PathBuf {
+        self.baddir.clone().unwrap_or_else(|| self.directory.join("bad"))
+    }
+}
+
+/// A user or a group, by number or by a name that is not resolved here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Account {
+    /// A number.
+    Id(u32),
+    /// A name.
+    Name(String),
+}
+
+impl Account {
+    fn read(text: &str) -> Result<Self, String> {
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // The largest number means "leave as it is" to setresuid(2).
+            let id = text.parse().ok().filter(|id| *id != u32::MAX);
+            return id.map(Self::Id).ok_or_else(|| format!("\"{text}\" is too large"));
+        }
+        if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(of_name) {
+            return Ok(Self::Name(text.to_owned()));
+        }
+        Err(format!("\"{text}\" is neither a number nor a name"))
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// The absolute path of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramPath(pub PathBuf);
+
+impl<'de> Deserialize<'de> for ProgramPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, |text| paths::file(text).map(Self).map_err(|fault| format!("\"{text}\" {fault}")))
+    }
+}
+
+/// An attribute that says nothing any more, whatever its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+/// How long to wait before each further try; the last one repeats. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry(Vec<Duration>);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self([5, 10, 20, 40, 60, 120, 240].map(|minutes| Duration::from_secs(minutes * MINUTE)).to_vec())
+    }
+}
+
+impl Retry {
+    /// The wait after that many failed tries, of which there has been at least one.
+    #[must_use]
+    pub fn after(&self, tries: u32) -> Duration {
+        let index = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.0.get(index).or(self.0.last()).copied().unwrap_or(Duration::from_secs(HOUR))
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Duration> {
+        self.0.iter().copied()
+    }
+}
+
+impl<'de> Deserialize<'de> for Retry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Words(words) = Words::deserialize(deserializer)?;
+        if words.is_empty() {
+            return Err(D::Error::custom("a duration is missing"));
+        }
+        let read =
+            |word: &String| units::duration(word).map_err(|fault| D::Error::custom(named(word, fault)));
+        words.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// `listen ADDR:PORT [role=mx]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: SocketAddr,
+    /// As what.
+    pub role: Role,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Mail from other mail hosts.
+    #[default]
+    Mx,
+}
+
+/// Why a word is not where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenError {
+    /// Not `ADDR:PORT`.
+    Address(String),
+    /// A role that is known, but not served.
+    RoleLater(String),
+    /// A role that is not known.
+    Role(String),
+    /// Neither the address nor a role.
+    Argument(String),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(text) => {
+                write!(f, "\"{text}\" is not of the form ADDR:PORT, such as 0.0.0.0:25, [::]:25 or :25")
+            }
+            Self::RoleLater(role) => write!(f, "role={role} is not available yet"),
+            Self::Role(role) => {
+                let hint = nearest::hint(role, ["mx", "submission", "smtps"]);
+                write!(f, "role=: \"{role}\" is not known{hint}")
+            }
+            Self::Argument(word) => write!(f, "\"{word}\" is not an option of a listener, such as role=mx"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    /// `ADDR:PORT` alone, as the command line has it. `:25` and `*:25` are every address of either family.
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let wrong = || ListenError::Address(text.to_owned());
+        let address = match text.rsplit_once(':') {
+            Some(("" | "*", digits)) => {
+                let port = transport::port(digits).map_err(|_| wrong())?;
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+            }
+            Some(_) | None => text.parse().ok().filter(|at: &SocketAddr| at.port() != 0).ok_or_else(wrong)?,
+        };
+        Ok(Self { address, role: Role::Mx })
+    }
+}
+
+impl Listen {
+    fn from_words(words: &[String]) -> Result<Self, ListenError> {
+        let (address, options) = words.split_first().ok_or_else(|| ListenError::Address(String::new()))?;
+        let listen = address.parse()?;
+        for option in options {
+            match option.strip_prefix("role=") {
+                Some("mx") => {}
+                Some(role @ ("submission" | "smtps")) => return Err(ListenError::RoleLater(role.to_owned())),
+                Some(role) => return Err(ListenError::Role(role.to_owned())),
+                None => return Err(ListenError::Argument(option.clone())),
+            }
+        }
+        Ok(listen)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_words(&Words::deserialize(deserializer)?.0).map_err(D::Error::custom)
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Mx => write!(f, "{} role=mx", self.address),
+        }
+    }
+}
+
+/// A word and what is wrong with it, as one sentence.
+fn named(word: &str, fault: impl fmt::Display) -> String {
+    format!("\"{word}\" {fault}")
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    word(deserializer, |text| units::duration(text).map_err(|fault| named(text, fault)))
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    word(deserializer, |text| units::size(text).map_err(|fault| named(text, fault)))
+}
+
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    word(deserializer, |text| units::count(text).map_err(|fault| named(text, fault)))
+}
+
+fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    word(deserializer, |text| paths::absolute(text).map_err(|fault| named(text, fault)))
+}
+
+fn some_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    folder(deserializer).map(Some)
+}
+
+fn some_account<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Account>, D::Error> {
+    word(deserializer, Account::read).map(Some)
+}
+
+fn some_domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Domain>, D::Error> {
+    word(deserializer, parsed).map(Some)
+}

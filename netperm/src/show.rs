@@ -1,0 +1,96 @@
+//! What a program was told, as lines of a table: every attribute, defaults too.
+//!
+//! Guarantees that the lines read back to the same struct.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::hosts::Rule;
+use crate::place::Located;
+use crate::schema::{Account, Lookup, Smap, Smapd};
+use crate::table::Written;
+use crate::units::ShowDuration;
+
+/// The lines of one program.
+struct Lines<'f, 'a> {
+    program: &'static str,
+    f: &'f mut Formatter<'a>,
+}
+
+impl Lines<'_, '_> {
+    fn line(&mut self, attribute: &str, value: impl Display) -> fmt::Result {
+        writeln!(self.f, "{}: {attribute} {value}", self.program)
+    }
+
+    fn some<T: Display>(&mut self, attribute: &str, value: Option<T>) -> fmt::Result {
+        value.map_or(Ok(()), |value| self.line(attribute, value))
+    }
+
+    fn path(&mut self, attribute: &str, path: &std::path::Path) -> fmt::Result {
+        self.line(attribute, Written(&path.to_string_lossy()))
+    }
+
+    fn each<T: Display>(&mut self, attribute: &str, values: &[Located<T>]) -> fmt::Result {
+        values.iter().try_for_each(|value| self.line(attribute, &value.value))
+    }
+
+    fn rules(&mut self, set: &str, rules: &[Located<Rule>]) -> fmt::Result {
+        rules.iter().try_for_each(|rule| writeln!(self.f, "{}: {}", self.program, rule.show(set)))
+    }
+
+    fn accounts(&mut self, user: Option<&Account>, group: Option<&Account>) -> fmt::Result {
+        self.some("userid", user)?;
+        self.some("groupid", group)
+    }
+}
+
+impl Display for Smap {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut lines = Lines { program: "smap", f };
+        lines.accounts(self.userid.as_ref(), self.groupid.as_ref())?;
+        lines.path("directory", &self.directory)?;
+        lines.some("hostname", self.hostname.as_ref())?;
+        lines.each("domain", &self.domain)?;
+        lines.line("timeout", ShowDuration(self.timeout))?;
+        lines.line("session-timeout", ShowDuration(self.session_timeout))?;
+        lines.line("maxbytes", self.maxbytes)?;
+        lines.line("maxrecip", self.maxrecip)?;
+        lines.line("maxmessages", self.maxmessages)?;
+        lines.line("maxerrors", self.maxerrors)?;
+        lines.rules("hosts", &self.hosts)?;
+        lines.rules("relay", &self.relay)?;
+        lines.each("listen", &self.listen)?;
+        lines.line("max-sessions", self.max_sessions)?;
+        lines.line("max-sessions-per-host", self.max_sessions_per_host)
+    }
+}
+
+impl Display for Smapd {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut lines = Lines { program: "smapd", f };
+        lines.accounts(self.userid.as_ref(), self.groupid.as_ref())?;
+        lines.path("directory", &self.directory)?;
+        lines.some("hostname", self.hostname.as_ref())?;
+        lines.each("domain", &self.domain)?;
+        lines.some("relay-host", self.relay_host.as_ref().map(|relay| &relay.value))?;
+        if let Some(sendmail) = &self.sendmail {
+            lines.path("sendmail", &sendmail.0)?;
+        }
+        lines.path("baddir", &self.bad_directory())?;
+        let badadmin = self.badadmin.as_ref().map(ToString::to_string);
+        lines.some("badadmin", badadmin.as_deref().map(Written))?;
+        lines.line("wakeup", ShowDuration(self.wakeup))?;
+        lines.line("maxchildren", self.maxchildren)?;
+        let retry: Vec<String> = self.retry.iter().map(|wait| ShowDuration(wait).to_string()).collect();
+        lines.line("retry", retry.join(" "))?;
+        lines.line("expire", ShowDuration(self.expire))?;
+        lines.line("warn", ShowDuration(self.warn))?;
+        lines.line("max-connections", self.max_connections)?;
+        lines.line("max-connections-per-destination", self.max_connections_per_destination)
+    }
+}
+
+impl Display for Lookup {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Lines { program: "smap-lookup", f }.accounts(self.userid.as_ref(), self.groupid.as_ref())
+    }
+}

@@ -1,0 +1,83 @@
+//! Tables as files: every `tables/*.in` and every `tables/*.toml` without an `.in` beside it comes out as
+//! its `.ref`; a `.toml` beside an `.in` comes out as the same configuration.
+//!
+//! `UPDATE_REFS=1 cargo test` writes the `.ref` files anew; read the diff.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use netperm::{Faults, Syntax, Table};
+
+/// The name that stands in every message.
+const FILE: &str = "netperm-table";
+
+fn read(file: &Path) -> Result<Table, Faults> {
+    Table::parse(Path::new(FILE), &std::fs::read(file).unwrap(), Syntax::of(file))
+}
+
+fn configuration(table: &Table) -> Result<String, Faults> {
+    Ok(format!("{}{}{}", table.smap()?.0, table.smapd()?.0, table.lookup()?.0))
+}
+
+/// Configuration and notes, or everything that is wrong.
+fn rendered(file: &Path) -> String {
+    let all = read(file).and_then(|table| Ok((configuration(&table)?, table.check()?)));
+    match all {
+        Ok((mut text, notes)) => {
+            notes.iter().for_each(|note| writeln!(text, "{note}").unwrap());
+            text
+        }
+        Err(faults) => format!("{faults}\n"),
+    }
+}
+
+fn tables(extension: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn differs_from_its_ref(file: &Path) -> Option<String> {
+    let reference = file.with_extension("ref");
+    let found = rendered(file);
+    if std::env::var_os("UPDATE_REFS").is_some() {
+        std::fs::write(&reference, &found).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&reference).unwrap_or_default();
+    (found != wanted).then(|| format!("{}: found\n{found}wanted\n{wanted}", file.display()))
+}
+
+#[test]
+fn every_table_comes_out_as_its_ref_says() {
+    let lone_toml = tables("toml").into_iter().filter(|file| !file.with_extension("in").exists());
+    let wrong: Vec<String> =
+        tables("in").into_iter().chain(lone_toml).filter_map(|file| differs_from_its_ref(&file)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_table_says_the_same_as_its_toml_twin() {
+    let twins: Vec<PathBuf> =
+        tables("toml").into_iter().filter(|file| file.with_extension("in").exists()).collect();
+    assert!(twins.len() >= 3);
+    for twin in twins {
+        let toml = configuration(&read(&twin).unwrap()).unwrap();
+        let netperm = configuration(&read(&twin.with_extension("in")).unwrap()).unwrap();
+        assert_eq!(toml, netperm, "{}", twin.display());
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_table_is_a_table_that_says_the_same() {
+    for file in tables("in") {
+        let Ok(shown) = read(&file).and_then(|table| configuration(&table)) else { continue };
+        let again = Table::parse(Path::new(FILE), shown.as_bytes(), Syntax::Netperm).unwrap();
+        assert_eq!(configuration(&again).unwrap(), shown, "{}", file.display());
+    }
+}

@@ -1,0 +1,120 @@
+//! Which files are believed.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use netperm::{Faults, Table, load};
+
+const TABLE: &str = "smap, smapd: domain example.com smtp:[10.0.0.5]\n";
+
+fn load_with_mode(name: &str, mode: u32) -> (PathBuf, Result<Table, Faults>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    fs::write(&file, TABLE).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    let table = Table::load(&file);
+    (file, table)
+}
+
+fn fault(result: Result<Table, Faults>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn a_private_table_is_read_without_a_word() {
+    let (_, table) = load_with_mode("netperm-table", 0o640);
+    assert_eq!(table.unwrap().notes(), []);
+}
+
+#[test]
+fn a_table_that_everyone_can_read_gets_a_note() {
+    let (file, table) = load_with_mode("netperm-table", 0o644);
+    let notes = table.unwrap().check().unwrap();
+    let file = file.display();
+    assert_eq!(
+        notes.first().unwrap().to_string(),
+        format!(
+            "{file}: note: everyone can read this table, which must not hold secrets then: chmod o-r {file}"
+        )
+    );
+}
+
+#[test]
+fn a_table_that_everyone_can_write_is_refused_with_the_command_that_mends_it() {
+    let (file, table) = load_with_mode("netperm-table", 0o602);
+    let file = file.display();
+    assert_eq!(fault(table), format!("{file}: everyone can write this table: chmod go-w {file}"));
+}
+
+#[test]
+fn a_table_that_a_strange_group_can_write_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("netperm-table");
+    fs::write(&file, TABLE).unwrap();
+    if std::os::unix::fs::chown(&file, None, Some(12_345)).is_err() {
+        return; // Only root gives files away.
+    }
+    fs::set_permissions(&file, Permissions::from_mode(0o660)).unwrap();
+    let shown = file.display();
+    assert_eq!(
+        fault(Table::load(&file)),
+        format!("{shown}: the group 12345 can write this table: chmod g-w {shown}")
+    );
+}
+
+#[test]
+fn our_own_group_may_write() {
+    let (_, table) = load_with_mode("netperm-table", 0o660);
+    assert!(table.is_ok());
+}
+
+#[test]
+fn only_a_regular_file_is_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    for file in [folder.path(), &fifo, Path::new("/dev/null")] {
+        assert_eq!(fault(Table::load(file)), format!("{}: this is not a regular file", file.display()));
+    }
+}
+
+#[test]
+fn a_missing_table_is_named() {
+    let text = fault(Table::load(Path::new("/nonexistent/netperm-table")));
+    assert!(text.starts_with("/nonexistent/netperm-table: the table can't be read: No such file"), "{text}");
+}
+
+#[test]
+fn a_link_is_judged_by_what_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("real"), folder.path().join("netperm-table"));
+    fs::write(&file, TABLE).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o606)).unwrap();
+    symlink(&file, &link).unwrap();
+    assert!(fault(Table::load(&link)).contains("everyone can write this table"));
+}
+
+#[test]
+fn the_name_says_which_syntax() {
+    let (_, table) = load_with_mode("netperm-table.toml", 0o600);
+    assert!(fault(table).contains("netperm-table.toml:1: "));
+}
+
+#[test]
+fn the_command_line_comes_before_the_default_places() {
+    assert_eq!(load::find(Some(Path::new("here"))), PathBuf::from("here"));
+    assert!(load::DEFAULT_TABLES.map(PathBuf::from).contains(&load::find(None)));
+}
+
+#[test]
+fn a_wrong_line_is_named_by_file_and_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("netperm-table");
+    fs::write(&file, format!("{TABLE}\nsmap: timeout never\n")).unwrap();
+    let shown = file.display();
+    assert_eq!(
+        fault(Table::load(&file)),
+        format!("{shown}:3: timeout: \"never\" is not a duration (such as 90, 30s, 15m, 1h30m or 5d)")
+    );
+}

@@ -1,0 +1,8 @@
+//! The table as its users see it: files in, configuration or messages out.
+
+#[cfg(test)]
+mod arbitrary;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod loading;

@@ -1,0 +1,251 @@
+//! `smap --listen`: accepts, counts, forks. It reads no byte from the network.
+//!
+//! Decides who is too many. Guarantees that a session has a process of its own, which is confined before it
+//! reads, and that neither a new table nor the end of the listener disturbs a session in progress.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, listen, send, setsockopt,
+    socket, sockopt,
+};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use smap_common::confine;
+use smap_common::exit::Exit;
+use smap_common::log::Event;
+
+use crate::one;
+use crate::replies::{self, Reply};
+use crate::startup::Prepared;
+
+/// Connections that the kernel holds for us.
+const BACKLOG: i32 = 1024;
+
+/// Why there is no listener.
+#[derive(Debug)]
+pub struct ListenError(String);
+
+impl std::fmt::Display for ListenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Listens on `addresses` until SIGTERM, and until the last session has ended.
+///
+/// # Errors
+/// A port cannot be bound, or the kernel has nothing left for us.
+pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result<Exit, ListenError> {
+    let signals = block_signals().map_err(|errno| ListenError(errno.to_string()))?;
+    let listeners = addresses
+        .iter()
+        .map(|address| open(*address, addresses).map_err(|cause| ListenError(format!("{address}: {cause}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    confine::keep_only_what_children_need().map_err(|error| ListenError(error.to_string()))?;
+    for listener in &listeners {
+        if let Ok(address) = listener.local_addr() {
+            Event::Started { text: &format!("listening on {address}") }.log();
+        }
+    }
+    let mut server = Listener { table, prepared, listeners, signals, sessions: Sessions::default() };
+    server.life().map_err(|cause| ListenError(cause.to_string()))
+}
+
+/// The signals that the loop reads like any other input.
+fn block_signals() -> nix::Result<SignalFd> {
+    let signals: SigSet =
+        [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    // `[::]` alone takes IPv4 too; beside an IPv4 listener of the same port it must not.
+    if all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) && address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))?;
+    listen(&fd, Backlog::new(BACKLOG)?)?;
+    let listener = TcpListener::from(fd);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Who is being served.
+#[derive(Debug, Default)]
+struct Sessions {
+    hosts: HashMap<Pid, IpAddr>,
+    counts: HashMap<IpAddr, u32>,
+}
+
+impl Sessions {
+    fn add(&mut self, pid: Pid, host: IpAddr) {
+        self.hosts.insert(pid, host);
+        *self.counts.entry(host).or_default() += 1;
+    }
+
+    fn remove(&mut self, pid: Pid) {
+        let Some(host) = self.hosts.remove(&pid) else { return };
+        if let Some(count) = self.counts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&host);
+            }
+        }
+    }
+
+    fn of(&self, host: IpAddr) -> u32 {
+        self.counts.get(&host).copied().unwrap_or_default()
+    }
+
+    fn all(&self) -> u32 {
+        u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
+    }
+}
+
+struct Listener<'a> {
+    table: &'a Path,
+    prepared: Prepared,
+    listeners: Vec<TcpListener>,
+    signals: SignalFd,
+    sessions: Sessions,
+}
+
+impl Listener<'_> {
+    fn life(&mut self) -> io::Result<Exit> {
+        while !self.listeners.is_empty() || self.sessions.all() > 0 {
+            let ready = self.wait()?;
+            self.read_signals()?;
+            for index in ready {
+                self.accept(index);
+            }
+        }
+        Event::Started { text: "stopped" }.log();
+        Ok(Exit::Ok)
+    }
+
+    /// Waits for clients and signals; says which listeners have a client.
+    fn wait(&self) -> io::Result<Vec<usize>> {
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = fds.iter().skip(1).enumerate().filter(|(_, fd)| fd.any() == Some(true));
+        Ok(ready.map(|(index, _)| index).collect())
+    }
+
+    fn read_signals(&mut self) -> io::Result<()> {
+        while let Some(signal) = self.signals.read_signal()? {
+            match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
+                Some(Signal::SIGCHLD) => self.reap(),
+                Some(Signal::SIGHUP) => self.reload(),
+                _ => self.stop(),
+            }
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self) {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, _)) => self.sessions.remove(pid),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    self.sessions.remove(pid);
+                    Event::Error { text: &format_args!("session process {pid} died of {signal}") }.log();
+                }
+                Err(Errno::EINTR) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// A new table is for new sessions; a broken one is not used.
+    fn reload(&mut self) {
+        match Prepared::load(self.table) {
+            Ok(prepared) => {
+                self.prepared = prepared;
+                Event::Started { text: "the table was read again" }.log();
+            }
+            Err(faults) => {
+                for line in faults.lines() {
+                    Event::Error { text: &format_args!("{line}; the old table stays in force") }.log();
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        let sessions = self.sessions.all();
+        Event::Started { text: &format!("stopping; {sessions} sessions may go on to their end") }.log();
+        self.listeners.clear();
+    }
+
+    fn accept(&mut self, index: usize) {
+        // A signal may have closed the listeners meanwhile.
+        let Some(listener) = self.listeners.get(index) else { return };
+        let (stream, client) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => return Event::Warning { text: &format_args!("accept: {error}") }.log(),
+        };
+        let host = client.ip().to_canonical();
+        let (smap, name) = (&self.prepared.site.smap, self.prepared.site.hostname.to_string());
+        if self.sessions.all() >= smap.max_sessions.get() {
+            return turn_away(&stream, client, &replies::busy(&name));
+        }
+        if self.sessions.of(host) >= smap.max_sessions_per_host.get() {
+            return turn_away(&stream, client, &replies::busy_for_you(&name));
+        }
+        match fork_session() {
+            Ok(ForkResult::Parent { child }) => self.sessions.add(child, host),
+            Ok(ForkResult::Child) => self.become_session(stream, client),
+            Err(errno) => {
+                Event::Error { text: &format_args!("fork: {errno}") }.log();
+                turn_away(&stream, client, &replies::busy(&name));
+            }
+        }
+    }
+
+    /// The rest of the life of a forked process: one session.
+    fn become_session(&mut self, stream: TcpStream, client: SocketAddr) -> ! {
+        self.listeners.clear();
+        let stream = OwnedFd::from(stream);
+        let exit = one::session(&self.prepared, stream.as_fd(), stream.as_fd(), Some(client));
+        std::process::exit(exit.code().into())
+    }
+}
+
+#[expect(unsafe_code, reason = "there is no other way to a new process without a new program")]
+fn fork_session() -> nix::Result<ForkResult> {
+    // SAFETY: the listener has one thread, so the child may do all that its parent might.
+    unsafe { fork() }
+}
+
+/// Says no without waiting for the client: nothing is read, and nothing is written that does not fit.
+fn turn_away(stream: &TcpStream, client: SocketAddr, reply: &Reply) {
+    let wire = reply.to_wire(true);
+    // A client that does not take a line of text is told nothing.
+    let _unheard = send(
+        std::os::fd::AsRawFd::as_raw_fd(stream),
+        wire.as_bytes(),
+        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+    );
+    Event::Warning {
+        text: &format_args!("turned away host=unknown/{} reply=\"{}\"", client.ip(), wire.trim_end()),
+    }
+    .log();
+}

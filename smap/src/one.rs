@@ -1,0 +1,73 @@
+//! One session on an open connection: confine, serve, exit.
+
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::sys::socket::{
+    SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getpeername, setsockopt, sockopt,
+};
+use smap_common::envelope::Origin;
+use smap_common::exit::Exit;
+use smap_common::log::Event;
+use smap_common::spool::{Incoming, QueueId};
+
+use crate::replies;
+use crate::server::{Service, serve};
+use crate::session::Session;
+use crate::startup::Prepared;
+use crate::stream::{Plain, Stream};
+
+/// How long a client that is turned away may take to read why.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Confines this process and serves one client.
+pub fn session(
+    prepared: &Prepared,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    client: Option<SocketAddr>,
+) -> Exit {
+    let site = &prepared.site;
+    let client = client.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port()));
+    // Replies are written whole; waiting for more to send only delays them. A pipe knows no such option.
+    let _not_a_socket = setsockopt(&output, sockopt::TcpNoDelay, &true);
+    let mut stream = Plain::new(input, output, site.smap.timeout);
+    let (incoming, id) = match (prepared.incoming.try_clone(), QueueId::generate()) {
+        (Ok(incoming), Ok(id)) => (incoming, id),
+        (Err(cause), _) | (_, Err(cause)) => {
+            Event::Error { text: &cause }.log();
+            return turned_away(&mut stream, prepared, Exit::TempFail);
+        }
+    };
+    let confined = match prepared.confine() {
+        Ok(confined) => confined,
+        Err(error) => {
+            Event::Error { text: &error }.log();
+            return turned_away(&mut stream, prepared, Exit::NoPerm);
+        }
+    };
+    let origin = Origin { client, ..Origin::default() };
+    let session = Session::new(&site.hostname.to_string(), prepared.limits(), origin);
+    let service =
+        Service { table: &site.smap, hostname: &site.hostname, client, id, folder: Incoming::new(incoming) };
+    serve(&confined, &service, session, &mut stream);
+    Exit::Ok
+}
+
+fn turned_away(stream: &mut Plain<'_>, prepared: &Prepared, exit: Exit) -> Exit {
+    let reply = replies::misconfigured(&prepared.site.hostname.to_string());
+    // The log has the reason; a client that does not take the reply has nothing of it.
+    let _unheard = stream.write_all(reply.to_wire(true).as_bytes(), LAST_WORDS);
+    exit
+}
+
+/// The client on the other end of a socket; `None` if it is none, or not an Internet one.
+#[must_use]
+pub fn peer(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let peer: SockaddrStorage = getpeername(fd.as_raw_fd()).ok()?;
+    let v4 = |address: &SockaddrIn| SocketAddr::V4(SocketAddrV4::from(*address));
+    let v6 = |address: &SockaddrIn6| SocketAddr::V6(SocketAddrV6::from(*address));
+    peer.family()?;
+    peer.as_sockaddr_in().map(v4).or_else(|| peer.as_sockaddr_in6().map(v6))
+}

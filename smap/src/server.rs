@@ -1,0 +1,251 @@
+//! The thin file around the session: carries its actions out, on a stream, a spool folder and a table.
+//!
+//! Guarantees that nothing is read from the client before the process is confined: [`serve`] takes the proof.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use netperm::hosts::{Client, ClientName};
+use netperm::policy::{self, Verdict};
+use smap_common::address::{Address, Domain, ReversePath};
+use smap_common::clock::Timestamp;
+use smap_common::confine::Confined;
+use smap_common::envelope::Envelope;
+use smap_common::log::{Event, Host};
+use smap_common::spool::{Committed, Draft, Folder, QueueId, StoreError, Void};
+
+use crate::replies;
+use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket};
+use crate::stream::Stream;
+
+/// Octets read from the client at a time.
+const READ: usize = 32 * 1024;
+
+/// What a session is served with.
+#[derive(Debug)]
+pub struct Service<'a, F> {
+    /// The table.
+    pub table: &'a netperm::Smap,
+    /// Our name.
+    pub hostname: &'a Domain,
+    /// The client's socket.
+    pub client: Option<SocketAddr>,
+    /// The session's name in the log.
+    pub id: QueueId,
+    /// Where messages go.
+    pub folder: F,
+}
+
+/// How a session ended, for the log.
+type End = &'static str;
+
+/// Serves one session to its end.
+pub fn serve<S: Stream, F: Folder>(
+    _proof: &Confined,
+    service: &Service<'_, F>,
+    session: Session,
+    stream: &mut S,
+) {
+    let host = service.host();
+    Event::Connect { host, id: service.id }.log();
+    let mut run = Run {
+        service,
+        session,
+        stream,
+        message: Message::None,
+        deadline: Instant::now() + service.table.session_timeout,
+    };
+    let why = run.life();
+    let totals = run.session.totals();
+    Event::Exiting { host, bytes: totals.octets, messages: totals.messages, why }.log();
+}
+
+impl<F> Service<'_, F> {
+    fn host(&self) -> Host<'_> {
+        Host { name: None, client: self.client }
+    }
+
+    fn client(&self) -> Client {
+        // Without a socket nothing is known of the client: only `*` means it.
+        let address = self.client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.ip());
+        Client { address, name: ClientName::NotAsked }
+    }
+
+    fn answer(&self, question: Question<'_>) -> Answer {
+        let client = self.client();
+        match question {
+            Question::Connect => {
+                let verdict = policy::connect(self.table, &client);
+                Answer::Connect(self.permitted(verdict, Refusal::HostDenied, || "connect".to_owned()))
+            }
+            Question::Sender { .. } => match QueueId::generate() {
+                Ok(id) => Answer::Sender(Ok(Ticket { id, at: Timestamp::now() })),
+                Err(cause) => {
+                    Event::Error { text: &format_args!("no random numbers: {cause}") }.log();
+                    Answer::Sender(Err(Refusal::Unavailable))
+                }
+            },
+            Question::Recipient { mail, recipient, .. } => {
+                let verdict = policy::recipient(self.table, self.hostname, &client, &recipient.address);
+                let command = || format!("MAIL FROM:{} RCPT TO:<{}>", mail.sender, recipient.address);
+                Answer::Recipient(self.permitted(verdict, Refusal::RelayDenied, command))
+            }
+        }
+    }
+
+    fn permitted(
+        &self,
+        verdict: Verdict<'_>,
+        refusal: Refusal,
+        command: impl Fn() -> String,
+    ) -> Result<(), Refusal> {
+        if verdict.is_permit() {
+            return Ok(());
+        }
+        let reply = replies::refused(refusal).to_wire(true);
+        Event::Refused {
+            id: self.id,
+            host: self.host(),
+            command: &command(),
+            reply: reply.trim_end(),
+            reason: &verdict.reason().to_string(),
+        }
+        .log();
+        Err(refusal)
+    }
+}
+
+/// The message that is being received.
+enum Message<F: Folder> {
+    None,
+    /// It is being written.
+    Open(Draft<F::File>, Summary),
+    /// It could not be written; the client is told when it has sent it.
+    Failed(StoreError, QueueId),
+}
+
+/// What the log says of a message.
+struct Summary {
+    id: QueueId,
+    sender: ReversePath,
+    recipients: Vec<Address>,
+}
+
+impl Summary {
+    fn of(envelope: &Envelope) -> Self {
+        Self {
+            id: envelope.id,
+            sender: envelope.mail.sender.clone(),
+            recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+        }
+    }
+}
+
+struct Run<'a, S, F: Folder> {
+    service: &'a Service<'a, F>,
+    session: Session,
+    stream: &'a mut S,
+    message: Message<F>,
+    deadline: Instant,
+}
+
+impl<S: Stream, F: Folder> Run<'_, S, F> {
+    fn life(&mut self) -> End {
+        let mut buffer = vec![0; READ];
+        let mut input = Input::Begin;
+        loop {
+            input = match self.session.step(input) {
+                Action::Ask(question) => Input::Answer(self.service.answer(question)),
+                Action::Read => match self.read(&mut buffer) {
+                    Ok(input) => input,
+                    Err(end) => return end,
+                },
+                Action::Open(envelope) => {
+                    let summary = Summary::of(envelope);
+                    let draft = Draft::begin(&self.service.folder, envelope);
+                    Input::Opened(draft.map(|draft| self.message = Message::Open(draft, summary)))
+                }
+                Action::Write(text) => {
+                    if let Message::Open(draft, summary) = &mut self.message
+                        && let Err(cause) = draft.write(text)
+                    {
+                        self.message = Message::Failed(cause, summary.id);
+                    }
+                    Input::Done
+                }
+                Action::Commit => Input::Committed(self.commit()),
+                Action::Abandon => {
+                    self.message = Message::None;
+                    Input::Done
+                }
+                Action::Close => return self.close(),
+            };
+        }
+    }
+
+    fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Input<'b>, End> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let patience = left.min(self.service.table.timeout);
+        if left.is_zero() {
+            return Ok(Input::SessionTimeout);
+        }
+        self.flush(patience)?;
+        match self.stream.read(buffer, patience) {
+            Ok(0) => Err("the client closed the connection"),
+            Ok(read) => Ok(Input::Received(buffer.get(..read).unwrap_or_default())),
+            Err(error)
+                if error.kind() == io::ErrorKind::TimedOut && patience < self.service.table.timeout =>
+            {
+                Ok(Input::SessionTimeout)
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(Input::IdleTimeout),
+            Err(_) => Err("the connection is broken"),
+        }
+    }
+
+    fn flush(&mut self, patience: Duration) -> Result<(), End> {
+        let output = self.session.take_output();
+        self.stream.write_all(&output, patience).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => "the client does not read",
+            _ => "the connection is broken",
+        })
+    }
+
+    fn close(&mut self) -> End {
+        const LAST_WORDS: Duration = Duration::from_secs(5);
+        match self.flush(LAST_WORDS) {
+            Ok(()) => self.session.why_closed(),
+            Err(why) => why,
+        }
+    }
+
+    fn commit(&mut self) -> Result<Committed, StoreError> {
+        let (result, id) = match std::mem::replace(&mut self.message, Message::None) {
+            Message::Open(draft, summary) => {
+                let result = draft.commit().map_err(|Void(cause)| cause);
+                if let Ok(proof) = &result {
+                    self.accepted(proof, &summary);
+                }
+                (result, summary.id)
+            }
+            Message::Failed(cause, id) => (Err(cause), id),
+            Message::None => (Err(StoreError::Failed(io::ErrorKind::NotFound.into())), self.service.id),
+        };
+        if let Err(error) = &result {
+            Event::NotStored { id, cause: error.cause() }.log();
+        }
+        result
+    }
+
+    fn accepted(&self, proof: &Committed, summary: &Summary) {
+        Event::Accepted {
+            id: proof.id(),
+            host: self.service.host(),
+            bytes: proof.octets(),
+            from: &summary.sender,
+            to: summary.recipients.iter().collect(),
+        }
+        .log();
+    }
+}

@@ -1,0 +1,108 @@
+//! From the table to the moment before confinement: everything that a session needs, read, resolved and opened.
+
+use std::fmt;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use netperm::site::Site;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
+use smap_common::confine::{ConfineError, Confined, Plan, confine};
+use smap_common::envelope::MAX_ENVELOPE;
+
+use crate::session::Limits;
+
+/// What sessions are begun with.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The table and what it means on this machine.
+    pub site: Site,
+    /// `incoming/`, opened.
+    pub incoming: OwnedFd,
+}
+
+/// Why no session can begin: each line names a file and what is wrong with it.
+#[derive(Debug)]
+pub struct NotReady(Vec<String>);
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl NotReady {
+    /// One line each.
+    pub fn lines(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+}
+
+impl Prepared {
+    /// Reads the table and opens the spool.
+    ///
+    /// # Errors
+    /// All that is wrong with the table, or with the spool.
+    pub fn load(table: &Path) -> Result<Self, NotReady> {
+        let lines = |text: String| NotReady(text.lines().map(str::to_owned).collect());
+        let site = Site::load(table).map_err(|faults| lines(faults.to_string()))?;
+        if geteuid().is_root() && site.smap_account.is_none() {
+            return Err(lines(format!("{}: smap is started as root and has no userid", table.display())));
+        }
+        let faults: Vec<String> = site
+            .layout
+            .faults_for_smap()
+            .into_iter()
+            .filter(|fault| fault.fatal)
+            .map(|fault| fault.to_string())
+            .collect();
+        if !faults.is_empty() {
+            return Err(NotReady(faults));
+        }
+        let path = site.layout.incoming();
+        // Without a right to list it smap's own user cannot open the folder for reading, and need not.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let incoming = open(&path, flags, Mode::empty())
+            .map_err(|errno| lines(format!("{}: {}", path.display(), errno.desc())))?;
+        Ok(Self { site, incoming })
+    }
+
+    /// What the table allows a session.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let smap = &self.site.smap;
+        Limits {
+            max_octets: smap.maxbytes,
+            max_recipients: smap.maxrecip.get(),
+            max_messages: smap.maxmessages.get(),
+            max_errors: smap.maxerrors.get(),
+        }
+    }
+
+    /// Confines this process for one session.
+    ///
+    /// # Errors
+    /// A wall that must be there is not.
+    pub fn confine(&self) -> Result<Confined, ConfineError> {
+        let envelope = u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX);
+        confine(&Plan {
+            account: self.site.smap_account.as_ref(),
+            root: self.site.layout.root(),
+            incoming: self.incoming.as_fd(),
+            max_file: self.site.smap.maxbytes.saturating_add(envelope),
+        })
+    }
+}
+
+/// Descriptors 0 and 1 of a program that serves no client on them.
+///
+/// # Errors
+/// There is no `/dev/null`, or no room for it.
+pub fn close_standard_input_and_output() -> std::io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(null.as_fd())?;
+    nix::unistd::dup2_stdout(null.as_fd())?;
+    Ok(())
+}
