@@ -328,7 +328,8 @@ fn session_filter() -> Result<BpfProgram, ConfineError> {
     rules.insert(libc::SYS_openat, vec![create_only().step("seccomp")?]);
     if cfg!(debug_assertions) {
         // The standard library of a debug build looks at each descriptor that it closes.
-        rules.insert(libc::SYS_fcntl, vec![rule(1, u64::from(libc::F_GETFD.unsigned_abs())).step("seccomp")?]);
+        rules
+            .insert(libc::SYS_fcntl, vec![rule(1, u64::from(libc::F_GETFD.unsigned_abs())).step("seccomp")?]);
     }
     let arch = TargetArch::try_from(std::env::consts::ARCH).step("seccomp")?;
     SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)

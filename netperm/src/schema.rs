@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 use smap_common::address::{Address, Domain};
+use smap_common::envelope::Role;
 
 use crate::domains::DomainLine;
 use crate::hosts::{HostPattern, Rule};
@@ -309,14 +310,6 @@ pub struct Listen {
     pub address: SocketAddr,
     /// As what.
     pub role: Role,
-}
-
-/// What a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Role {
-    /// Mail from other mail hosts.
-    #[default]
-    Mx,
 }
 
 /// Why a word is not where to listen.

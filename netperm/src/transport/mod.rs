@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use smap_common::address::{Address, Domain};
+use smap_common::status::{Class, Status};
 
 use crate::nearest;
 use crate::paths::{self, PathError};
@@ -78,7 +79,7 @@ pub enum Transport {
     /// Nowhere: the sender is told why.
     Error {
         /// The enhanced status code.
-        status: EnhancedStatus,
+        status: Status,
         /// The reply code, of the same class.
         code: u16,
         /// The text of the reply.
@@ -130,17 +131,6 @@ pub enum LmtpTarget {
         /// The port.
         port: u16,
     },
-}
-
-/// `class.subject.detail` (RFC 3463 section 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EnhancedStatus {
-    /// 4 or 5.
-    pub class: u8,
-    /// Up to three digits.
-    pub subject: u16,
-    /// Up to three digits.
-    pub detail: u16,
 }
 
 /// Why words are no transport.
@@ -400,8 +390,13 @@ fn error(first: &str, value: &str, rest: &[String]) -> Result<Transport, Transpo
     let wrong = || TransportError::ErrorForm(first.to_owned());
     let (_, words) = Options::before(rest, &[])?;
     let (status, code) = value.split_once(':').ok_or_else(wrong)?;
-    let status = enhanced(status).ok_or_else(wrong)?;
-    let code = number(code).filter(|code| code / 100 == u16::from(status.class)).ok_or_else(wrong)?;
+    let status: Status = status.parse().map_err(|_| wrong())?;
+    let digit = match status.class() {
+        Class::Success => return Err(wrong()),
+        Class::Transient => 4,
+        Class::Permanent => 5,
+    };
+    let code = number(code).filter(|code| code / 100 == digit).ok_or_else(wrong)?;
     let text = words.join(" ");
     // RFC 5321 section 4.2: textstring.
     if text.is_empty() || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
@@ -410,27 +405,10 @@ fn error(first: &str, value: &str, rest: &[String]) -> Result<Transport, Transpo
     Ok(Transport::Error { status, code, text })
 }
 
-fn enhanced(text: &str) -> Option<EnhancedStatus> {
-    let mut parts = text.split('.');
-    let class = match parts.next()? {
-        "4" => 4,
-        "5" => 5,
-        _ => return None,
-    };
-    let status = EnhancedStatus { class, subject: number(parts.next()?)?, detail: number(parts.next()?)? };
-    parts.next().is_none().then_some(status)
-}
-
 /// One to three digits.
 fn number(text: &str) -> Option<u16> {
     let digits = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)
-}
-
-impl fmt::Display for EnhancedStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
-    }
 }
 
 impl fmt::Display for Host {

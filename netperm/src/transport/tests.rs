@@ -74,7 +74,7 @@ fn lmtp_is_a_socket_or_a_port() {
 
 #[test]
 fn an_error_has_a_status_a_code_of_its_class_and_a_text() {
-    let status = EnhancedStatus { class: 5, subject: 7, detail: 1 };
+    let status = Status::permanent(7, 1);
     assert_eq!(
         read("error:5.7.1:550 No such user"),
         Transport::Error { status, code: 550, text: "No such user".to_owned() }

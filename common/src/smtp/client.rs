@@ -1,0 +1,567 @@
+#![deny(clippy::disallowed_methods)]
+//! The client's side of SMTP (RFC 5321) and LMTP (RFC 2033), as a pure state machine.
+//!
+//! Decides what is said to a server and what its replies mean for each recipient. Trusts nothing that the server
+//! says: a reply that was not asked for ends the session. Has no socket, no file and no clock.
+//!
+//! Guarantees that a recipient counts as delivered only by a 2yz reply to the end of the text, that the text is
+//! sent only after a 354 with at least one recipient accepted, and that it holds no bare CR or LF.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crate::smtp::command::{Mail, Recipient};
+use crate::smtp::data::Stuffer;
+use crate::smtp::dsn::Notify;
+use crate::smtp::reply::{Reply, ReplyError, ReplyReader};
+use crate::status::{Class, Status};
+
+#[cfg(test)]
+mod tests;
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// RFC 5321
+    Smtp,
+    /// RFC 2033: LHLO, and a reply for each recipient after the text.
+    Lmtp,
+}
+
+/// One message for some recipients, as a server is told of it.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// Sender and parameters.
+    pub mail: Mail,
+    /// Recipients, at least one.
+    pub recipients: Vec<Recipient>,
+    /// Length of the text in octets, for `SIZE=`.
+    pub octets: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The server sent this.
+    Received(&'a [u8]),
+    /// Send this message; only after [`Action::Ready`].
+    Begin(Transaction),
+    /// A piece of the text; only after [`Action::SendText`].
+    Text(&'a [u8]),
+    /// The text is complete.
+    TextEnd,
+    /// Say goodbye; only after [`Action::Ready`].
+    Quit,
+    /// The connection is lost, or was never made.
+    Lost(Trouble),
+}
+
+/// What is to be done next. Before each of them the output is to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Wait for the server.
+    Read,
+    /// The server waits for us: begin a transaction, or quit.
+    Ready,
+    /// Give the text, in pieces, and its end.
+    SendText,
+    /// The transaction is over: a verdict for each recipient in its order. Then [`Session::proceed`] says how it
+    /// goes on.
+    Done(Vec<Verdict>),
+    /// Close the connection. With a trouble, it is no fault of a message.
+    Close(Option<Trouble>),
+}
+
+/// What became of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Its class says what is to be done.
+    pub status: Status,
+    /// What the server said, or we say of it.
+    pub reply: String,
+    /// Whether another host may be asked at once: nothing has been handed over.
+    pub elsewhere: bool,
+}
+
+/// Why a session cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no connection.
+    Unreachable(String),
+    /// The server closed the connection.
+    Closed,
+    /// The server took too long.
+    TimedOut,
+    /// The server does not speak SMTP.
+    Malformed(ReplyError),
+    /// The server answered something that was not asked.
+    OutOfStep,
+    /// The server does not want to talk to us: its greeting, or its reply to EHLO and HELO.
+    Unwilling(Reply),
+}
+
+impl Trouble {
+    /// The status of a recipient that it befalls: always transient.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Unreachable(_) => Status::transient(4, 1),
+            Self::Closed | Self::TimedOut => Status::transient(4, 2),
+            Self::Malformed(_) | Self::OutOfStep => Status::transient(5, 0),
+            Self::Unwilling(reply) => reply.status_or_general().in_class(Class::Transient),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => f.write_str(why),
+            Self::Closed => f.write_str("the server closed the connection"),
+            Self::TimedOut => f.write_str("the server took too long to answer"),
+            Self::Malformed(error) => error.fmt(f),
+            Self::OutOfStep => f.write_str("the server answered what was not asked"),
+            Self::Unwilling(reply) => reply.fmt(f),
+        }
+    }
+}
+
+/// Extensions that the server announced.
+#[derive(Debug, Clone, Copy, Default)]
+struct Offers {
+    pipelining: bool,
+    size: bool,
+    eight_bit: bool,
+    smtputf8: bool,
+    dsn: bool,
+}
+
+impl Offers {
+    fn of(reply: &Reply) -> Self {
+        let offered = |keyword: &str| {
+            let word =
+                |line: &String| line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case(keyword));
+            reply.lines.iter().skip(1).any(word)
+        };
+        Self {
+            pipelining: offered("PIPELINING"),
+            size: offered("SIZE"),
+            eight_bit: offered("8BITMIME"),
+            smtputf8: offered("SMTPUTF8"),
+            dsn: offered("DSN"),
+        }
+    }
+}
+
+/// A command that is answered by one reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Mail,
+    Rcpt(usize),
+    Data,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Hello,
+    /// EHLO was refused.
+    OldHello,
+    Ready,
+    Envelope(Run),
+    Text(Run, Stuffer),
+    /// The end of the text is sent.
+    Final(Run),
+    /// No recipient was accepted, and the server wanted the text all the same: it got an empty one.
+    FinalForNobody(Run),
+    /// The verdicts are given; RSET is to be said before the next transaction.
+    Unclean,
+    Resetting,
+    Quitting,
+    Over(Option<Trouble>),
+}
+
+/// A transaction that is under way.
+#[derive(Debug)]
+struct Run {
+    transaction: Transaction,
+    unsaid: VecDeque<Stage>,
+    unanswered: VecDeque<Stage>,
+    verdicts: Vec<Option<Verdict>>,
+}
+
+impl Run {
+    fn new(transaction: Transaction) -> Self {
+        let recipients = transaction.recipients.len();
+        let mut unsaid = VecDeque::from([Stage::Mail]);
+        unsaid.extend((0..recipients).map(Stage::Rcpt));
+        unsaid.push_back(Stage::Data);
+        Self { transaction, unsaid, unanswered: VecDeque::new(), verdicts: vec![None; recipients] }
+    }
+
+    /// Recipients that were accepted, and that the end of the text decides about.
+    fn is_open(&self) -> bool {
+        self.verdicts.iter().any(Option::is_none)
+    }
+
+    fn settle(&mut self, recipient: usize, verdict: Verdict) {
+        if let Some(slot) = self.verdicts.get_mut(recipient) {
+            slot.get_or_insert(verdict);
+        }
+    }
+
+    fn settle_rest(&mut self, verdict: &Verdict) {
+        for slot in &mut self.verdicts {
+            slot.get_or_insert_with(|| verdict.clone());
+        }
+    }
+
+    fn settle_next(&mut self, verdict: Verdict) {
+        if let Some(slot) = self.verdicts.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(verdict);
+        }
+    }
+
+    fn into_verdicts(self) -> Vec<Verdict> {
+        self.verdicts.into_iter().flatten().collect()
+    }
+}
+
+/// One connection to a server.
+#[derive(Debug)]
+pub struct Session {
+    dialect: Dialect,
+    host: String,
+    offers: Offers,
+    state: State,
+    replies: ReplyReader,
+    output: Vec<u8>,
+}
+
+impl Session {
+    /// A session on a new connection; `host` is our name.
+    #[must_use]
+    pub fn new(dialect: Dialect, host: &str) -> Self {
+        Self {
+            dialect,
+            host: host.to_owned(),
+            offers: Offers::default(),
+            state: State::Greeting,
+            replies: ReplyReader::default(),
+            output: Vec::new(),
+        }
+    }
+
+    /// What is to be sent.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// How long the server may take for what it is to do now (RFC 5321 section 4.5.3.2).
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        let minutes = match self.state {
+            State::Final(_) | State::FinalForNobody(_) => 10,
+            State::Text(..) => 3,
+            State::Envelope(ref run) if run.unanswered.front() == Some(&Stage::Data) => 2,
+            State::Quitting => 1,
+            State::Greeting
+            | State::Hello
+            | State::OldHello
+            | State::Ready
+            | State::Envelope(_)
+            | State::Unclean
+            | State::Resetting
+            | State::Over(_) => 5,
+        };
+        Duration::from_secs(minutes * 60)
+    }
+
+    /// Takes what happened; says what to do.
+    pub fn step(&mut self, input: Input<'_>) -> Action {
+        match input {
+            Input::Received(octets) => self.replies.receive(octets),
+            Input::Begin(transaction) => return self.begin(transaction),
+            Input::Text(text) => {
+                if let State::Text(_, stuffer) = &mut self.state {
+                    stuffer.stuff(text, &mut self.output);
+                }
+                return Action::SendText;
+            }
+            Input::TextEnd => self.end_text(),
+            Input::Quit => {
+                self.say("QUIT");
+                self.state = State::Quitting;
+            }
+            Input::Lost(trouble) => return self.lost(trouble),
+        }
+        self.proceed()
+    }
+
+    /// What to do now.
+    pub fn proceed(&mut self) -> Action {
+        loop {
+            match &self.state {
+                State::Ready if self.replies.is_empty() => return Action::Ready,
+                State::Ready => return self.lost(Trouble::OutOfStep),
+                State::Text(..) if self.replies.is_empty() => return Action::SendText,
+                State::Text(..) => return self.lost(Trouble::OutOfStep),
+                State::Over(trouble) => return Action::Close(trouble.clone()),
+                State::Unclean => {
+                    self.say("RSET");
+                    self.state = State::Resetting;
+                }
+                State::Greeting
+                | State::Hello
+                | State::OldHello
+                | State::Envelope(_)
+                | State::Final(_)
+                | State::FinalForNobody(_)
+                | State::Resetting
+                | State::Quitting => match self.replies.next_reply() {
+                    Ok(None) => return Action::Read,
+                    Err(error) => return self.lost(Trouble::Malformed(error)),
+                    Ok(Some(reply)) => {
+                        if let Some(action) = self.replied(reply) {
+                            return action;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    fn replied(&mut self, reply: Reply) -> Option<Action> {
+        match std::mem::replace(&mut self.state, State::Over(None)) {
+            State::Greeting => self.greeted(reply),
+            State::Hello if reply.is_success() => {
+                self.offers = Offers::of(&reply);
+                self.state = State::Ready;
+            }
+            State::Hello if reply.class() == Class::Permanent && self.dialect == Dialect::Smtp => {
+                self.say(&format!("HELO {}", self.host));
+                self.state = State::OldHello;
+            }
+            State::OldHello if reply.is_success() => self.state = State::Ready,
+            State::Hello | State::OldHello => self.state = State::Over(Some(Trouble::Unwilling(reply))),
+            State::Envelope(run) => return self.envelope_replied(run, &reply),
+            State::Final(run) => return self.finally_replied(run, &reply),
+            State::FinalForNobody(run) => {
+                self.state = if reply.code == 421 { State::Over(None) } else { State::Unclean };
+                return Some(Action::Done(run.into_verdicts()));
+            }
+            State::Resetting if reply.is_success() => self.state = State::Ready,
+            State::Resetting => self.state = State::Over(Some(Trouble::Unwilling(reply))),
+            State::Quitting => self.state = State::Over(None),
+            state @ (State::Ready | State::Text(..) | State::Unclean | State::Over(_)) => self.state = state,
+        }
+        None
+    }
+
+    fn greeted(&mut self, reply: Reply) {
+        if !reply.is_success() {
+            self.state = State::Over(Some(Trouble::Unwilling(reply)));
+        } else if self.replies.is_empty() {
+            let word = match self.dialect {
+                Dialect::Smtp => "EHLO",
+                Dialect::Lmtp => "LHLO",
+            };
+            self.say(&format!("{word} {}", self.host));
+            self.state = State::Hello;
+        } else {
+            self.state = State::Over(Some(Trouble::OutOfStep));
+        }
+    }
+
+    fn begin(&mut self, transaction: Transaction) -> Action {
+        let mut run = Run::new(transaction);
+        if let Some(refusal) = self.cannot_take(&run.transaction) {
+            run.settle_rest(&refusal);
+            return Action::Done(run.into_verdicts());
+        }
+        self.say_next(&mut run);
+        self.state = State::Envelope(run);
+        self.proceed()
+    }
+
+    /// RFC 6531 section 3.2: an internationalized address goes only to a server that takes it.
+    fn cannot_take(&self, transaction: &Transaction) -> Option<Verdict> {
+        let ascii = transaction.mail.sender.is_ascii()
+            && transaction.recipients.iter().all(|recipient| recipient.address.is_ascii());
+        (!ascii && !self.offers.smtputf8).then(|| Verdict {
+            status: Status::permanent(6, 7),
+            reply: "the next host does not take internationalized addresses (SMTPUTF8)".to_owned(),
+            elsewhere: false,
+        })
+    }
+
+    /// Says as many commands as may be said before a reply (RFC 2920).
+    fn say_next(&mut self, run: &mut Run) {
+        while let Some(stage) = run.unsaid.pop_front() {
+            let line = match stage {
+                Stage::Mail => self.mail_line(&run.transaction),
+                Stage::Rcpt(index) => match run.transaction.recipients.get(index) {
+                    Some(recipient) => self.rcpt_line(recipient),
+                    None => continue,
+                },
+                Stage::Data => "DATA".to_owned(),
+            };
+            self.say(&line);
+            run.unanswered.push_back(stage);
+            if !self.offers.pipelining {
+                return;
+            }
+        }
+    }
+
+    /// MAIL with the parameters that this server knows.
+    fn mail_line(&self, transaction: &Transaction) -> String {
+        let mut mail = transaction.mail.clone();
+        mail.parameters.size = self.offers.size.then_some(transaction.octets);
+        mail.parameters.body = mail.parameters.body.filter(|_| self.offers.eight_bit);
+        mail.parameters.smtputf8 &= self.offers.smtputf8;
+        if !self.offers.dsn {
+            (mail.parameters.ret, mail.parameters.envid) = (None, None);
+        }
+        format!("MAIL FROM:{mail}")
+    }
+
+    fn rcpt_line(&self, recipient: &Recipient) -> String {
+        let mut recipient = recipient.clone();
+        if !self.offers.dsn {
+            (recipient.notify, recipient.original) = (Notify::Unsaid, None);
+        }
+        format!("RCPT TO:{recipient}")
+    }
+
+    fn envelope_replied(&mut self, mut run: Run, reply: &Reply) -> Option<Action> {
+        let stage = run.unanswered.pop_front();
+        match (stage, reply.class()) {
+            (Some(Stage::Data), _) => return self.data_replied(run, reply),
+            (Some(Stage::Mail | Stage::Rcpt(_)), Class::Success) if !reply.is_success() => {
+                return Some(self.lost_in(run, Trouble::OutOfStep));
+            }
+            (None, _) | (Some(_), Class::Success) => {}
+            (Some(Stage::Mail), _) => run.settle_rest(&Verdict::replied(reply)),
+            (Some(Stage::Rcpt(recipient)), _) => run.settle(recipient, Verdict::of_recipient(reply)),
+        }
+        if reply.code == 421 {
+            return Some(self.lost_in(run, Trouble::Unwilling(reply.clone())));
+        }
+        // Without pipelining nothing more is said that cannot help.
+        if run.unanswered.is_empty() && !run.is_open() {
+            self.state = State::Unclean;
+            return Some(Action::Done(run.into_verdicts()));
+        }
+        if run.unanswered.is_empty() {
+            self.say_next(&mut run);
+        }
+        self.state = State::Envelope(run);
+        None
+    }
+
+    fn data_replied(&mut self, mut run: Run, reply: &Reply) -> Option<Action> {
+        match (reply.code, run.is_open()) {
+            (354, true) => {
+                self.state = State::Text(run, Stuffer::default());
+                None
+            }
+            (354, false) => {
+                self.say(".");
+                self.state = State::FinalForNobody(run);
+                None
+            }
+            (200..=399, _) => Some(self.lost_in(run, Trouble::OutOfStep)),
+            _ => {
+                run.settle_rest(&Verdict::replied(reply));
+                self.state = if reply.code == 421 { State::Over(None) } else { State::Unclean };
+                Some(Action::Done(run.into_verdicts()))
+            }
+        }
+    }
+
+    fn end_text(&mut self) {
+        match std::mem::replace(&mut self.state, State::Over(None)) {
+            State::Text(run, stuffer) => {
+                stuffer.finish(&mut self.output);
+                self.state = State::Final(run);
+            }
+            state => self.state = state,
+        }
+    }
+
+    fn finally_replied(&mut self, mut run: Run, reply: &Reply) -> Option<Action> {
+        if reply.class() == Class::Success && !reply.is_success() {
+            return Some(self.lost_in(run, Trouble::OutOfStep));
+        }
+        match self.dialect {
+            Dialect::Smtp => run.settle_rest(&Verdict::replied(reply)),
+            Dialect::Lmtp => run.settle_next(Verdict::replied(reply)),
+        }
+        if reply.code == 421 {
+            return Some(self.lost_in(run, Trouble::Unwilling(reply.clone())));
+        }
+        if run.is_open() {
+            self.state = State::Final(run);
+            return None;
+        }
+        self.state = State::Ready;
+        Some(Action::Done(run.into_verdicts()))
+    }
+
+    fn lost(&mut self, trouble: Trouble) -> Action {
+        match std::mem::replace(&mut self.state, State::Over(None)) {
+            State::Envelope(run) | State::Text(run, _) => self.lost_in(run, trouble),
+            State::Final(mut run) => {
+                // It may have been taken over: nobody else is given it before it is tried here again.
+                run.settle_rest(&Verdict { elsewhere: false, ..Verdict::troubled(&trouble) });
+                self.state = State::Over(Some(trouble));
+                Action::Done(run.into_verdicts())
+            }
+            State::FinalForNobody(run) => Action::Done(run.into_verdicts()),
+            State::Quitting => Action::Close(None),
+            State::Greeting
+            | State::Hello
+            | State::OldHello
+            | State::Ready
+            | State::Unclean
+            | State::Resetting
+            | State::Over(_) => {
+                self.state = State::Over(Some(trouble.clone()));
+                Action::Close(Some(trouble))
+            }
+        }
+    }
+
+    fn lost_in(&mut self, mut run: Run, trouble: Trouble) -> Action {
+        run.settle_rest(&Verdict::troubled(&trouble));
+        self.state = State::Over(Some(trouble));
+        Action::Done(run.into_verdicts())
+    }
+}
+
+impl Verdict {
+    fn replied(reply: &Reply) -> Self {
+        let status = reply.status_or_general();
+        Self { status, reply: reply.to_string(), elsewhere: status.class() == Class::Transient }
+    }
+
+    /// RFC 5321 section 4.5.3.1.10: 552 after RCPT means too many recipients, now.
+    fn of_recipient(reply: &Reply) -> Self {
+        let verdict = Self::replied(reply);
+        match reply.code {
+            552 => Self { status: verdict.status.in_class(Class::Transient), ..verdict },
+            _ => verdict,
+        }
+    }
+
+    fn troubled(trouble: &Trouble) -> Self {
+        Self { status: trouble.status(), reply: trouble.to_string(), elsewhere: true }
+    }
+}

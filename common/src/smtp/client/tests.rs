@@ -1,0 +1,172 @@
+use super::*;
+
+fn transaction(recipients: &[&str]) -> Transaction {
+    Transaction {
+        mail: Mail::parse(b"<a@b> SIZE=9 BODY=8BITMIME RET=HDRS ENVID=x").unwrap(),
+        recipients: recipients
+            .iter()
+            .map(|address| Recipient::parse(format!("<{address}> NOTIFY=NEVER").as_bytes()).unwrap())
+            .collect(),
+        octets: 1234,
+    }
+}
+
+fn said(session: &mut Session) -> String {
+    String::from_utf8(std::mem::take(session.output())).unwrap()
+}
+
+/// A session that has been greeted by a server with those extensions.
+fn ready(dialect: Dialect, offers: &str) -> Session {
+    let mut session = Session::new(dialect, "gw.example");
+    assert_eq!(session.proceed(), Action::Read);
+    assert_eq!(session.step(Input::Received(b"220 hi\r\n")), Action::Read);
+    assert!(said(&mut session).contains("HLO gw.example") || dialect == Dialect::Smtp);
+    let lines: String = offers.split(' ').map(|offer| format!("250-{offer}\r\n")).collect();
+    assert_eq!(
+        session.step(Input::Received(format!("250-mx\r\n{lines}250 OK\r\n").as_bytes())),
+        Action::Ready
+    );
+    said(&mut session);
+    session
+}
+
+fn classes(action: Action) -> Vec<Class> {
+    let Action::Done(verdicts) = action else { panic!("not done: {action:?}") };
+    verdicts.iter().map(|verdict| verdict.status.class()).collect()
+}
+
+#[test]
+fn a_server_without_extensions_is_spoken_to_line_by_line() {
+    let mut session = Session::new(Dialect::Smtp, "gw.example");
+    session.step(Input::Received(b"220 hi\r\n"));
+    assert_eq!(said(&mut session), "EHLO gw.example\r\n");
+    assert_eq!(session.step(Input::Received(b"500 what\r\n")), Action::Read);
+    assert_eq!(said(&mut session), "HELO gw.example\r\n");
+    assert_eq!(session.step(Input::Received(b"250 mx\r\n")), Action::Ready);
+    session.step(Input::Begin(transaction(&["c@d", "e@d"])));
+    for (reply, line) in [("250 ok", "RCPT TO:<c@d>"), ("250 ok", "RCPT TO:<e@d>"), ("550 no", "DATA")] {
+        assert!(said(&mut session).lines().count() == 1);
+        assert_eq!(session.step(Input::Received(format!("{reply}\r\n").as_bytes())), Action::Read);
+        assert_eq!(String::from_utf8_lossy(session.output()), format!("{line}\r\n"));
+    }
+    assert_eq!(session.step(Input::Received(b"354 go\r\n")), Action::SendText);
+    said(&mut session);
+    session.step(Input::Text(b"x\r\n.y"));
+    assert_eq!(session.step(Input::TextEnd), Action::Read);
+    assert_eq!(said(&mut session), "x\r\n..y\r\n.\r\n");
+    let done = session.step(Input::Received(b"250 taken\r\n"));
+    assert_eq!(classes(done), [Class::Success, Class::Permanent]);
+    assert_eq!(session.proceed(), Action::Ready);
+}
+
+#[test]
+fn with_pipelining_the_envelope_goes_in_one_packet() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING SIZE 8BITMIME DSN");
+    session.step(Input::Begin(transaction(&["c@d", "e@d"])));
+    assert_eq!(
+        said(&mut session),
+        "MAIL FROM:<a@b> SIZE=1234 BODY=8BITMIME RET=HDRS ENVID=x\r\nRCPT TO:<c@d> NOTIFY=NEVER\r\n\
+         RCPT TO:<e@d> NOTIFY=NEVER\r\nDATA\r\n"
+    );
+    assert_eq!(
+        session.step(Input::Received(b"250 ok\r\n550 5.1.1 no\r\n250 ok\r\n354 go\r\n")),
+        Action::SendText
+    );
+    session.step(Input::TextEnd);
+    let Action::Done(verdicts) = session.step(Input::Received(b"450 4.2.0 later\r\n")) else { panic!() };
+    assert_eq!(verdicts[0].reply, "550 5.1.1 no");
+    assert_eq!(verdicts[1].status, Status::transient(2, 0));
+    assert!(verdicts[1].elsewhere && !verdicts[0].elsewhere);
+}
+
+#[test]
+fn a_server_that_wants_text_for_nobody_gets_none() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    session.step(Input::Begin(transaction(&["c@d"])));
+    said(&mut session);
+    assert_eq!(session.step(Input::Received(b"250 ok\r\n550 no\r\n354 go\r\n")), Action::Read);
+    assert_eq!(said(&mut session), ".\r\n");
+    assert_eq!(classes(session.step(Input::Received(b"554 no\r\n"))), [Class::Permanent]);
+    assert_eq!(session.proceed(), Action::Read);
+    assert_eq!(said(&mut session), "RSET\r\n");
+    assert_eq!(session.step(Input::Received(b"250 ok\r\n")), Action::Ready);
+}
+
+#[test]
+fn lmtp_answers_for_each_recipient() {
+    let mut session = ready(Dialect::Lmtp, "PIPELINING");
+    session.step(Input::Begin(transaction(&["c@d", "e@d", "f@d"])));
+    session.step(Input::Received(b"250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n"));
+    session.step(Input::TextEnd);
+    assert_eq!(session.step(Input::Received(b"250 one\r\n")), Action::Read);
+    let done = session.step(Input::Received(b"452 full\r\n"));
+    assert_eq!(classes(done), [Class::Success, Class::Permanent, Class::Transient]);
+}
+
+#[test]
+fn a_552_to_a_recipient_means_later() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    session.step(Input::Begin(transaction(&["c@d"])));
+    let action = session.step(Input::Received(b"250 ok\r\n552 too many\r\n503 no\r\n"));
+    assert_eq!(classes(action), [Class::Transient]);
+}
+
+#[test]
+fn replies_that_were_not_asked_for_end_the_session_without_text() {
+    let lies: [&[u8]; 4] = [
+        b"250 ok\r\n354 what\r\n",
+        b"250 ok\r\n250 ok\r\n250 not 354\r\n",
+        b"250 ok\r\n250 ok\r\n354 go\r\n250 already\r\n",
+        b"nonsense\r\n",
+    ];
+    for lie in lies {
+        let mut session = ready(Dialect::Smtp, "PIPELINING");
+        session.step(Input::Begin(transaction(&["c@d"])));
+        assert_eq!(classes(session.step(Input::Received(lie))), [Class::Transient], "{lie:?}");
+        assert!(matches!(session.proceed(), Action::Close(Some(_))), "{lie:?}");
+    }
+    let mut session = Session::new(Dialect::Smtp, "gw");
+    assert_eq!(
+        session.step(Input::Received(b"220 hi\r\n250 evil\r\n")),
+        Action::Close(Some(Trouble::OutOfStep))
+    );
+}
+
+#[test]
+fn an_unwilling_server_is_no_fault_of_the_message() {
+    let mut session = Session::new(Dialect::Smtp, "gw");
+    let Action::Close(Some(trouble)) = session.step(Input::Received(b"554 5.7.1 go away\r\n")) else {
+        panic!()
+    };
+    assert_eq!(trouble.status(), Status::transient(7, 1));
+}
+
+#[test]
+fn a_connection_lost_after_the_dot_may_have_delivered() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    session.step(Input::Begin(transaction(&["c@d"])));
+    session.step(Input::Received(b"250 ok\r\n250 ok\r\n354 go\r\n"));
+    session.step(Input::TextEnd);
+    let Action::Done(verdicts) = session.step(Input::Lost(Trouble::Closed)) else { panic!() };
+    assert_eq!((verdicts[0].status.class(), verdicts[0].elsewhere), (Class::Transient, false));
+}
+
+#[test]
+fn a_421_defers_who_is_not_yet_refused() {
+    let mut session = ready(Dialect::Smtp, "SIZE");
+    session.step(Input::Begin(transaction(&["c@d", "e@d"])));
+    session.step(Input::Received(b"250 ok\r\n"));
+    session.step(Input::Received(b"550 no\r\n"));
+    let done = session.step(Input::Received(b"421 bye\r\n"));
+    assert_eq!(classes(done), [Class::Permanent, Class::Transient]);
+}
+
+#[test]
+fn internationalized_addresses_need_smtputf8() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    let done = session.step(Input::Begin(transaction(&["ü@d"])));
+    assert_eq!(classes(done), [Class::Permanent]);
+    assert_eq!(session.proceed(), Action::Ready);
+    let mut session = ready(Dialect::Smtp, "PIPELINING SMTPUTF8");
+    assert_eq!(session.step(Input::Begin(transaction(&["ü@d"]))), Action::Read);
+}
