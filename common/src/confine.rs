@@ -128,7 +128,7 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
         missing.push(Missing::Chroot);
     }
     match plan.account {
-        Some(account) => missing.extend(become_account(account)?),
+        Some(account) => missing.extend(become_account(account, SetId::Ignored)?),
         None => {
             drop_capabilities(&mut missing)?;
             missing.push(Missing::OwnUser);
@@ -145,18 +145,29 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
     Ok(Confined { missing })
 }
 
+/// Whether programs that this process may start gain what their set-id bits say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetId {
+    /// They do: one of them is a `sendmail`.
+    Honoured,
+    /// They do not, for good.
+    Ignored,
+}
+
 /// Changes to `account` for good, and gives up every capability; or, started as that user, verifies.
 ///
 /// # Errors
 /// This process is neither root nor that user, or the kernel refuses.
-pub fn become_account(account: &Account) -> Result<Vec<Missing>, ConfineError> {
+pub fn become_account(account: &Account, set_id: SetId) -> Result<Vec<Missing>, ConfineError> {
     let mut missing = Vec::new();
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
     if account.uid == 0 {
         return Err(refuse("userid", "it is root"));
     }
     if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) {
-        empty_bounding_set(&mut missing)?;
+        if set_id == SetId::Ignored {
+            empty_bounding_set(&mut missing)?;
+        }
         let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
         unistd::setgroups(&groups).step("setgroups")?;
         unistd::setresgid(gid, gid, gid).step("setresgid")?;
@@ -289,7 +300,7 @@ fn restrict_files(incoming: BorrowedFd<'_>) -> Result<bool, ConfineError> {
 }
 
 /// System calls of a session in progress. Everything else kills the process.
-const SESSION_CALLS: [libc::c_long; 26] = [
+const SESSION_CALLS: [libc::c_long; 28] = [
     // The client, the log.
     libc::SYS_read,
     libc::SYS_write,
@@ -302,6 +313,8 @@ const SESSION_CALLS: [libc::c_long; 26] = [
     // One message.
     libc::SYS_flock,
     libc::SYS_fsync,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
     libc::SYS_lseek,
     libc::SYS_close,
     libc::SYS_getrandom,

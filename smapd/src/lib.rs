@@ -1,1 +1,20 @@
-//! (being built)
+//! smapd delivers mail: it takes messages from the spool and puts them where they belong.
+//!
+//! [`engine`] is the loop. What it carries out is decided by pure parts: [`plan`] (which way each recipient goes),
+//! [`schedule`] (when to try again), [`notify`] (what the sender is told). What it hands work to: [`relay`]
+//! (connections to other hosts), [`delivery`] (mailboxes), and two processes of the same user, [`runner`]
+//! (programs) and [`resolver`] (names).
+
+pub mod content;
+pub mod delivery;
+pub mod engine;
+mod helper;
+pub mod notify;
+pub mod plan;
+pub mod question;
+pub mod queue;
+pub mod relay;
+pub mod resolver;
+pub mod runner;
+pub mod schedule;
+pub mod workers;

@@ -80,7 +80,7 @@ pub struct Verdict {
     pub status: Status,
     /// What the server said, or we say of it.
     pub reply: String,
-    /// Whether another host may be asked at once: nothing has been handed over.
+    /// Whether another host may be asked at once: the connection failed before anything was handed over.
     pub elsewhere: bool,
 }
 
@@ -548,8 +548,7 @@ impl Session {
 
 impl Verdict {
     fn replied(reply: &Reply) -> Self {
-        let status = reply.status_or_general();
-        Self { status, reply: reply.to_string(), elsewhere: status.class() == Class::Transient }
+        Self { status: reply.status_or_general(), reply: reply.to_string(), elsewhere: false }
     }
 
     /// RFC 5321 section 4.5.3.1.10: 552 after RCPT means too many recipients, now.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
 use crate::envelope::Envelope;
 use crate::spool::QueueId;
@@ -76,7 +76,9 @@ impl Folder for Incoming {
     fn create(&self, name: &str) -> io::Result<Flock<File>> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(self.0.as_fd(), name, flags, Mode::S_IRUSR | Mode::S_IRGRP)?;
-        Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+        let locked = Flock::lock(File::from(file), FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+        // smapd removes files that nobody has locked: it must not have been this one, between the two calls above.
+        if fstat(&*locked)?.st_nlink == 0 { Err(Errno::ESTALE.into()) } else { Ok(locked) }
     }
 }
 

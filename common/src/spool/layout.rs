@@ -4,12 +4,12 @@
 //! modes; where both have one user it is not there, and mail flows all the same.
 
 use std::fmt;
-use std::fs::{DirBuilder, Metadata};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{BAD, INCOMING, QUEUE};
+use super::{BAD, INCOMING, LOCK, QUEUE};
 
 #[cfg(test)]
 mod tests;
@@ -90,6 +90,12 @@ impl Layout {
         self.root.join(BAD)
     }
 
+    /// What the one smapd that runs holds.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.root.join(LOCK)
+    }
+
     /// The users that share it.
     #[must_use]
     pub fn accounts(&self) -> Accounts {
@@ -112,7 +118,8 @@ impl Layout {
         ] {
             create(&path, mode, owner, group).map_err(|cause| (path, cause))?;
         }
-        Ok(())
+        let lock = self.lock();
+        create_file(&lock, smapd).map_err(|cause| (lock, cause))
     }
 
     /// All that is wrong with what smap needs: the root and `incoming/`.
@@ -227,6 +234,14 @@ impl Layout {
             faults.push(("others may look in here", "chmod 0700".into(), false));
         }
         faults
+    }
+}
+
+fn create_file(path: &Path, owner: Option<u32>) -> io::Result<()> {
+    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => std::os::unix::fs::fchown(file, owner, None),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(cause) => Err(cause),
     }
 }
 

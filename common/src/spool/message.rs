@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::draft::{END_LENGTH, end_record};
 use crate::envelope::{BadEnvelope, Envelope, MAX_ENVELOPE};
@@ -172,6 +173,28 @@ impl Message {
             Err((_, errno)) => Err(errno.into()),
         }
     }
+}
+
+/// Removes `name` if nobody writes it and it has no END record; says whether it did. Its writer, if it only now
+/// comes to lock it, sees that it is gone.
+///
+/// # Errors
+/// The disk fails.
+pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = File::from(openat(folder, name, flags, Mode::empty())?);
+    let Ok(locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(false) };
+    let size = locked.metadata()?.len();
+    let mut tail = [0; END_LENGTH];
+    let end = size.checked_sub(u64::try_from(END_LENGTH).unwrap_or_default());
+    if let Some(end) = end {
+        locked.read_exact_at(&mut tail, end)?;
+    }
+    if parse_end(&tail).is_some() {
+        return Ok(false);
+    }
+    unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?;
+    Ok(true)
 }
 
 fn judge(file: &File, owners: &[u32]) -> io::Result<Option<Poison>> {

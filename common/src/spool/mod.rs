@@ -49,7 +49,7 @@ mod state;
 pub use draft::{Committed, Draft, Folder, Incoming, SpoolFile, StoreError, Void};
 pub use id::{BadQueueId, QueueId};
 pub use layout::{Accounts, Layout, LayoutFault};
-pub use message::{Body, Message, Opened, Poison};
+pub use message::{Body, Message, Opened, Poison, remove_unfinished};
 pub use state::{Mark, Outcome, QueueState, StateFile, state_name};
 
 /// Where smap creates messages.

@@ -76,7 +76,7 @@ fn with_pipelining_the_envelope_goes_in_one_packet() {
     let Action::Done(verdicts) = session.step(Input::Received(b"450 4.2.0 later\r\n")) else { panic!() };
     assert_eq!(verdicts[0].reply, "550 5.1.1 no");
     assert_eq!(verdicts[1].status, Status::transient(2, 0));
-    assert!(verdicts[1].elsewhere && !verdicts[0].elsewhere);
+    assert!(!verdicts[1].elsewhere && !verdicts[0].elsewhere);
 }
 
 #[test]

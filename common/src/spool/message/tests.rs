@@ -164,3 +164,17 @@ fn records_of_unknown_kinds_are_skipped_or_refused_by_their_case() {
     assert_eq!(poison(file(b"BODY 3\nabc\n")), Poison::UnknownRecord);
     assert_eq!(poison(file(b"note 9\nabc\n")), Poison::Checksum);
 }
+
+#[test]
+fn only_what_nobody_writes_and_is_no_message_is_removed() {
+    let folder = spooled(b"x\r\n");
+    let fd = File::open(folder.path()).unwrap();
+    let remove = |name: &str| remove_unfinished(fd.as_fd(), name).unwrap();
+    assert!(!remove(id().as_str()), "a whole message stays");
+    let other = Envelope { id: QueueId::new(Timestamp::from_micros(2), 2), ..envelope() };
+    let draft = Draft::begin(&incoming(folder.path()), &other).unwrap();
+    assert!(!remove(other.id.as_str()), "a message that is being written stays");
+    drop(draft);
+    assert!(remove(other.id.as_str()));
+    assert!(matches!(open(folder.path(), other.id.as_str()), Opened::Gone));
+}

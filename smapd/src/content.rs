@@ -1,0 +1,140 @@
+//! What is delivered: the message as it was received, under the trace that we add (RFC 5321 section 4.4).
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use smap_common::address::{Address, Domain};
+use smap_common::clock::Timestamp;
+use smap_common::envelope::{Envelope, Greeting};
+use smap_common::spool::Message;
+
+#[cfg(test)]
+mod tests;
+
+/// A message for one delivery.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// Header fields of ours, CRLF lines, that go before everything else.
+    trace: String,
+    message: Arc<Message>,
+}
+
+impl Content {
+    /// For another mail system: under a `Received:` field.
+    #[must_use]
+    pub fn relayed(message: &Arc<Message>, hostname: &Domain) -> Self {
+        Self { trace: received(&message.envelope, hostname), message: Arc::clone(message) }
+    }
+
+    /// For a mailbox: under `Return-Path:` (RFC 5321 section 4.4) and `Delivered-To:` too.
+    #[must_use]
+    pub fn delivered(message: &Arc<Message>, hostname: &Domain, to: &Address) -> Self {
+        let envelope = &message.envelope;
+        let trace = format!(
+            "Return-Path: {}\r\nDelivered-To: {to}\r\n{}",
+            envelope.mail.sender,
+            received(envelope, hostname)
+        );
+        Self { trace, message: Arc::clone(message) }
+    }
+
+    /// The header fields of ours, CRLF lines.
+    #[must_use]
+    pub fn trace(&self) -> &str {
+        &self.trace
+    }
+
+    /// The message under them.
+    #[must_use]
+    pub fn message(&self) -> &Arc<Message> {
+        &self.message
+    }
+
+    /// Length in octets, with CRLF line ends.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        u64::try_from(self.trace.len()).unwrap_or(u64::MAX).saturating_add(self.message.body.length())
+    }
+
+    /// Reads it as a server is given it, from `offset` into `buffer`; 0 at its end.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let trace = u64::try_from(self.trace.len()).unwrap_or(u64::MAX);
+        match offset.checked_sub(trace) {
+            Some(in_body) => self.message.body.read_at(in_body, buffer),
+            None => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                let mut rest = self.trace.as_bytes().get(from..).unwrap_or_default();
+                let read = io::Read::read(&mut rest, buffer)?;
+                let room = buffer.get_mut(read..).unwrap_or_default();
+                Ok(read + self.message.body.read_at(0, room)?)
+            }
+        }
+    }
+
+    /// Writes it as programs and mailboxes of this system want it: lines end in LF.
+    ///
+    /// # Errors
+    /// The spool cannot be read, or `output` fails.
+    pub fn write_local(&self, output: &mut impl Write) -> io::Result<()> {
+        output.write_all(self.trace.replace("\r\n", "\n").as_bytes())?;
+        let mut held_cr = false;
+        self.message.body.for_each(|piece| {
+            let mut rest = piece;
+            if std::mem::take(&mut held_cr) && !rest.starts_with(b"\n") {
+                output.write_all(b"\r")?;
+            }
+            while let Some(at) = memchr::memchr(b'\r', rest) {
+                let (text, from_cr) = rest.split_at_checked(at).unwrap_or((rest, b""));
+                output.write_all(text)?;
+                match from_cr.get(1) {
+                    None => held_cr = true,
+                    Some(b'\n') => {}
+                    Some(_) => output.write_all(b"\r")?,
+                }
+                rest = from_cr.get(1..).unwrap_or_default();
+            }
+            output.write_all(rest)
+        })?;
+        if held_cr { output.write_all(b"\r") } else { Ok(()) }
+    }
+}
+
+/// The time as RFC 5322 section 3.3 writes it, in the zone of this machine.
+#[must_use]
+pub fn date(at: Timestamp) -> String {
+    let micros = i64::try_from(at.micros()).unwrap_or(i64::MAX);
+    let instant = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+    let zoned = Zoned::new(instant, TimeZone::system());
+    jiff::fmt::rfc2822::to_string(&zoned).unwrap_or_default()
+}
+
+/// `Time-stamp-line` of RFC 5321 section 4.4, folded.
+fn received(envelope: &Envelope, hostname: &Domain) -> String {
+    let Envelope { id, arrived, origin, mail, recipients } = envelope;
+    let from = match (&origin.greeting, origin.client) {
+        (None, _) => String::new(),
+        (Some(Greeting { name, .. }), None) => format!(" from {name} (local)\r\n\t"),
+        (Some(Greeting { name, .. }), Some(client)) => {
+            let known = origin.name.as_ref().map_or("unknown", |name| name.as_str());
+            format!(" from {name} ({known} [{}])\r\n\t", client.ip())
+        }
+    };
+    let protocol = match &origin.greeting {
+        // RFC 6531 section 4.3.
+        Some(_) if mail.parameters.smtputf8 => " with UTF8SMTP",
+        Some(Greeting { extended: true, .. }) => " with ESMTP",
+        Some(Greeting { extended: false, .. }) => " with SMTP",
+        None => "",
+    };
+    let recipient = match recipients.as_slice() {
+        [only] => format!("\r\n\tfor <{}>", only.address),
+        _ => String::new(),
+    };
+    let by = if from.is_empty() { " by" } else { "by" };
+    format!("Received:{from}{by} {hostname} (smap){protocol} id {id}{recipient};\r\n\t{}\r\n", date(*arrived))
+}

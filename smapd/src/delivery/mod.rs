@@ -1,0 +1,66 @@
+//! How an attempt to deliver ended, and the deliveries to files of this machine.
+
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+use smap_common::spool::Outcome;
+use smap_common::status::Status;
+
+pub mod maildir;
+pub mod mbox;
+
+#[cfg(test)]
+mod samples;
+
+/// What an attempt for one recipient came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a recipient whose report is dropped is delivered to again"]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// RFC 3463.
+    pub status: Status,
+    /// What it was given to; empty where it was nothing.
+    pub relay: String,
+    /// What that said, or what we say of it.
+    pub reply: String,
+}
+
+impl Report {
+    /// It is where it belongs.
+    pub fn delivered(reply: impl Into<String>) -> Self {
+        Self::new(Outcome::Delivered, Status::success(0, 0), reply.into())
+    }
+
+    /// Not yet: to be tried again.
+    pub fn deferred(status: Status, reply: impl Into<String>) -> Self {
+        Self::new(Outcome::Deferred, status, reply.into())
+    }
+
+    /// It never will be.
+    pub fn failed(status: Status, reply: impl Into<String>) -> Self {
+        Self::new(Outcome::Failed, status, reply.into())
+    }
+
+    /// The same, with what the message was given to.
+    pub fn by(self, relay: impl Into<String>) -> Self {
+        Self { relay: relay.into(), ..self }
+    }
+
+    fn new(outcome: Outcome, status: Status, reply: String) -> Self {
+        Self { outcome, status, relay: String::new(), reply }
+    }
+}
+
+/// A file of this machine could not be written. Nothing of that is the sender's fault, so nothing of it is
+/// final: someone mends it, or the message expires.
+fn cannot(what: &str, path: &Path, cause: &io::Error) -> Report {
+    let status = match cause.raw_os_error().map(Errno::from_raw) {
+        // RFC 3463: X.2.2 the mailbox is full, X.3.1 the mail system is.
+        Some(Errno::EDQUOT | Errno::EFBIG) => Status::transient(2, 2),
+        Some(Errno::ENOSPC) => Status::transient(3, 1),
+        _ => Status::transient(3, 0),
+    };
+    Report::deferred(status, format!("cannot {what} {}: {cause}", path.display()))
+}

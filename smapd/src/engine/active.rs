@@ -1,0 +1,148 @@
+//! One message that is being delivered: what is known, what is under way, and what follows from it.
+//!
+//! Pure but for the message that it holds: told the time, told the reports; the engine carries out what it says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use netperm::schema::Smapd;
+use smap_common::clock::Timestamp;
+use smap_common::envelope::Envelope;
+use smap_common::spool::{Mark, Message, Outcome, QueueState, StateFile};
+use smap_common::status::Status;
+
+use crate::delivery::Report;
+use crate::notify::{self, Kind};
+use crate::queue::Place;
+use crate::schedule::{Prospect, is_late, prospect};
+
+/// A message and this attempt at it.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) message: Arc<Message>,
+    pub(super) place: Place,
+    pub(super) state: QueueState,
+    /// Open once anything was added to the state.
+    pub(super) file: Option<StateFile>,
+    /// Whether there is a state beside the message.
+    pub(super) has_state: bool,
+    /// Jobs that are under way.
+    pub(super) outstanding: usize,
+    /// Recipients that failed in this attempt: their marks are written when their sender is told.
+    failed: BTreeSet<u32>,
+    /// Recipients with a mark that is not yet written.
+    unwritten: BTreeSet<u32>,
+}
+
+/// What follows when no job is under way any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Conclusion {
+    /// The sender is to be told that these have failed.
+    pub(super) failed: Vec<u32>,
+    /// The sender is to be told that these are delayed.
+    pub(super) delayed: Vec<u32>,
+    /// When to try the rest; `None` if nothing is left to try.
+    pub(super) next: Option<Timestamp>,
+    /// When the rest is given up.
+    pub(super) expires: Timestamp,
+}
+
+impl Active {
+    pub(super) fn new(message: Message, place: Place, state: QueueState) -> Self {
+        let has_state = state != QueueState::default();
+        Self {
+            message: Arc::new(message),
+            place,
+            state,
+            file: None,
+            has_state,
+            outstanding: 0,
+            failed: BTreeSet::new(),
+            unwritten: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn envelope(&self) -> &Envelope {
+        &self.message.envelope
+    }
+
+    /// Recipients that are neither delivered nor failed.
+    pub(super) fn pending(&self) -> Vec<u32> {
+        let all = u32::try_from(self.envelope().recipients.len()).unwrap_or(u32::MAX);
+        (0..all).filter(|number| !self.state.is_settled(*number)).collect()
+    }
+
+    /// Takes what became of one recipient.
+    pub(super) fn report(&mut self, number: u32, report: Report, now: Timestamp) {
+        let Report { outcome, status, relay, reply } = report;
+        if outcome == Outcome::Failed {
+            self.failed.insert(number);
+        } else {
+            self.unwritten.insert(number);
+        }
+        self.state.marks.insert(number, Mark { recipient: number, at: now, outcome, status, relay, reply });
+    }
+
+    /// Marks of recipients that were delivered while others are still under way: to be written at once.
+    pub(super) fn take_delivered(&mut self) -> Vec<Mark> {
+        let delivered = |number: &u32| self.state.is_settled(*number);
+        let numbers: Vec<u32> = self.unwritten.iter().copied().filter(delivered).collect();
+        self.unwritten.retain(|number| !numbers.contains(number));
+        numbers.iter().filter_map(|number| self.state.marks.get(number).cloned()).collect()
+    }
+
+    /// All marks that are not yet written: the sender has been told of those that failed.
+    pub(super) fn take_unwritten(&mut self) -> Vec<Mark> {
+        let mut numbers = std::mem::take(&mut self.unwritten);
+        numbers.append(&mut self.failed);
+        numbers.iter().filter_map(|number| self.state.marks.get(number).cloned()).collect()
+    }
+
+    /// Decides what follows: with `expire` over, whoever is still pending has failed.
+    pub(super) fn conclude(&mut self, smapd: &Smapd, now: Timestamp) -> Conclusion {
+        let arrived = self.envelope().arrived;
+        let expires = arrived.after(smapd.expire);
+        let pending = self.pending();
+        let mut next = None;
+        if !pending.is_empty() {
+            self.state.attempts += 1;
+            match prospect(smapd, arrived, self.state.attempts, now) {
+                Prospect::Retry(at) => next = Some(at),
+                Prospect::GiveUp => pending.iter().for_each(|number| self.expire(*number, now)),
+            }
+        }
+        let delayed = match next {
+            Some(_) if self.state.warned.is_none() && is_late(smapd, arrived, now) => {
+                self.wanted(pending, Kind::Delayed { until: expires })
+            }
+            _ => Vec::new(),
+        };
+        let failed = self.wanted(self.failed.iter().copied().collect(), Kind::Failed);
+        self.state.next = next;
+        Conclusion { failed, delayed, next, expires }
+    }
+
+    /// RFC 3463: 4.4.7, delivery time expired, which by now is permanent.
+    fn expire(&mut self, number: u32, now: Timestamp) {
+        let last = self.state.marks.get(&number);
+        let reply = last.map_or("it could not be delivered in time".to_owned(), |mark| mark.reply.clone());
+        let relay = last.map(|mark| mark.relay.clone()).unwrap_or_default();
+        self.unwritten.remove(&number);
+        self.report(number, Report::failed(Status::permanent(4, 7), reply).by(relay), now);
+    }
+
+    fn wanted(&self, mut numbers: Vec<u32>, kind: Kind) -> Vec<u32> {
+        numbers.retain(|number| {
+            let recipient =
+                usize::try_from(*number).ok().and_then(|index| self.envelope().recipients.get(index));
+            recipient.is_some_and(|recipient| kind.is_wanted(recipient.notify))
+        });
+        numbers
+    }
+
+    /// Whether somebody failed and nobody can be told: the message itself is then kept for the operator.
+    pub(super) fn is_double_bounce(&self) -> bool {
+        let failed = self.state.marks.values().any(|mark| mark.outcome == Outcome::Failed);
+        failed && notify::addressee(self.envelope()).is_none()
+    }
+}

@@ -1,0 +1,471 @@
+//! Jobs on their way to those who do them, and what comes back.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use smap_common::address::Address;
+use smap_common::clock::Timestamp;
+use smap_common::log::Event;
+use smap_common::smtp::client::Transaction;
+use smap_common::spool::{Mark, Outcome, QueueId, StateFile};
+
+use super::active::{Active, Conclusion};
+use super::{Engine, LoopError};
+use crate::content::Content;
+use crate::delivery::{Report, maildir, mbox};
+use crate::notify::{self, Kind, Notice};
+use crate::plan::{self, Job, Program, Way};
+use crate::question::{Answer, Question};
+use crate::queue::{Place, Queue};
+use crate::relay::Errand;
+use crate::runner::{self, Request};
+
+/// What a worker gives back.
+#[derive(Debug)]
+pub(super) enum Done {
+    Delivered(Report),
+    /// The body for a program.
+    Body(io::Result<OwnedFd>),
+    /// A notification is stored.
+    Stored(io::Result<QueueId>),
+    Synced(io::Result<()>),
+}
+
+/// What somebody outside the loop is doing for us.
+#[derive(Debug)]
+pub(super) enum Ticket {
+    /// Some recipients of a message; so many of them are not reported yet.
+    Job {
+        id: QueueId,
+        job: Job,
+        left: usize,
+    },
+    /// A notification about a message, before what follows for it.
+    Notice {
+        id: QueueId,
+        kind: Kind,
+        to: Address,
+        rest: Conclusion,
+    },
+    Sync,
+}
+
+/// Programs: as many as may run, and those that wait for room.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    waiting: VecDeque<(u64, Content)>,
+    running: usize,
+}
+
+impl Engine {
+    pub(super) fn ticket(&mut self, ticket: Ticket) -> u64 {
+        self.last_ticket += 1;
+        self.tickets.insert(self.last_ticket, ticket);
+        self.last_ticket
+    }
+
+    /// Begins an attempt at a message.
+    pub(super) fn attempt(&mut self, active: Active) {
+        let id = active.envelope().id;
+        let jobs = plan::jobs(&self.site, active.envelope(), &active.pending());
+        self.active.insert(id, active);
+        if jobs.is_empty() {
+            // Everyone is settled: only its removal did not come about.
+            self.conclude_if_done(id);
+        }
+        self.send_out(id, jobs);
+    }
+
+    fn send_out(&mut self, id: QueueId, jobs: Vec<Job>) {
+        if let Some(active) = self.active.get_mut(&id) {
+            active.outstanding += jobs.len();
+        }
+        for job in jobs {
+            self.dispatch(id, job);
+        }
+    }
+
+    fn dispatch(&mut self, id: QueueId, job: Job) {
+        let Some(active) = self.active.get(&id) else { return };
+        let message = Arc::clone(&active.message);
+        let way = job.way.clone();
+        let numbers = job.recipients.clone();
+        let content = self.content(&message, &job);
+        let ticket = self.ticket(Ticket::Job { id, left: numbers.len(), job });
+        match way {
+            Way::Relay(destination) => {
+                let envelope = &message.envelope;
+                let recipients = numbers
+                    .iter()
+                    .filter_map(|number| envelope.recipients.get(usize::try_from(*number).ok()?));
+                let transaction = Transaction {
+                    mail: envelope.mail.clone(),
+                    recipients: recipients.cloned().collect(),
+                    octets: content.length(),
+                };
+                self.relay.submit(&destination, Errand::new(ticket, numbers, transaction, content));
+            }
+            Way::Maildir(folder) => {
+                let host = self.site.hostname.to_string();
+                self.workers
+                    .submit(ticket, move || Done::Delivered(maildir::deliver(&folder, &host, &content)));
+            }
+            Way::Mbox(file) => self.workers.submit(ticket, move || {
+                let sender = &message.envelope.mail.sender;
+                Done::Delivered(mbox::deliver(&file, sender, &content, Timestamp::now()))
+            }),
+            Way::Program(_) => {
+                self.programs.waiting.push_back((ticket, content));
+                self.start_programs();
+            }
+            Way::Settled(report) => {
+                self.reported(ticket, numbers.iter().map(|number| (*number, report.clone())).collect())
+            }
+        }
+    }
+
+    /// The message under the trace that belongs to this way.
+    fn content(&self, message: &Arc<smap_common::spool::Message>, job: &Job) -> Content {
+        let hostname = &self.site.hostname;
+        let to_mailbox = match &job.way {
+            Way::Maildir(_) | Way::Mbox(_) | Way::Program(Program { is_sendmail: false, .. }) => true,
+            Way::Relay(_) | Way::Program(_) | Way::Settled(_) => false,
+        };
+        let only = match job.recipients.as_slice() {
+            [number] => {
+                usize::try_from(*number).ok().and_then(|index| message.envelope.recipients.get(index))
+            }
+            _ => None,
+        };
+        match only.filter(|_| to_mailbox) {
+            Some(recipient) => Content::delivered(message, hostname, &recipient.address),
+            None => Content::relayed(message, hostname),
+        }
+    }
+
+    /// Takes what the relay has finished, and has its names looked up.
+    pub(super) fn exchange(&mut self) {
+        loop {
+            let finished = self.relay.take_finished();
+            let lookups = self.relay.take_lookups();
+            if finished.is_empty() && lookups.is_empty() {
+                return;
+            }
+            for finished in finished {
+                self.reported(finished.ticket, finished.reports);
+            }
+            for lookup in lookups {
+                let number = lookup.number;
+                if let Err(error) = self.resolver.ask(&Question::Addresses { id: number, host: lookup.host })
+                {
+                    self.relay.resolved(number, Err(error.to_string()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn names_resolved(&mut self) -> Result<(), LoopError> {
+        let mut answers = Vec::new();
+        self.resolver.answers(&mut answers)?;
+        for Answer::Addresses { id, result } in answers {
+            self.relay.resolved(id, result.map_err(|error| error.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn workers_done(&mut self) {
+        while let Some((ticket, done)) = self.workers.take_done() {
+            match done {
+                Done::Delivered(report) => self.reported_all(ticket, &report),
+                Done::Body(Ok(body)) => self.run(ticket, body),
+                Done::Body(Err(error)) => self.program_over(ticket, &local_trouble(&error)),
+                Done::Stored(result) => self.stored(ticket, result),
+                Done::Synced(result) => {
+                    self.tickets.remove(&ticket);
+                    if let Err(error) = result {
+                        Event::Error { text: &format_args!("marks could not be synced: {error}") }.log();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Prepares bodies for as many programs as may run at a time.
+    fn start_programs(&mut self) {
+        let most = usize::try_from(self.site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
+        while self.programs.running < most
+            && let Some((ticket, content)) = self.programs.waiting.pop_front()
+        {
+            self.programs.running += 1;
+            let queue = Arc::clone(&self.queue);
+            self.workers.submit(ticket, move || Done::Body(body(&content, queue.queue_path())));
+        }
+    }
+
+    /// A program has ended, or was never started: there is room for another.
+    fn program_over(&mut self, ticket: u64, report: &Report) {
+        self.programs.running -= 1;
+        let alone = match self.tickets.get(&ticket) {
+            Some(Ticket::Job { job, .. }) => job.recipients.len() == 1,
+            Some(Ticket::Notice { .. } | Ticket::Sync) | None => true,
+        };
+        if report.outcome == Outcome::Failed && !alone {
+            self.split(ticket);
+        } else {
+            self.reported_all(ticket, report);
+        }
+        self.start_programs();
+    }
+
+    /// Has the runner start a program on its body.
+    fn run(&mut self, ticket: u64, body: OwnedFd) {
+        let Some(Ticket::Job { id, job, .. }) = self.tickets.get(&ticket) else { return };
+        let (Way::Program(program), Some(active)) = (&job.way, self.active.get(id)) else { return };
+        let request = Request {
+            job: ticket,
+            argv: program.argv.iter().map(Into::into).collect(),
+            env: environment(active, job),
+            deadline: program.deadline,
+        };
+        if let Err(error) = self.runner.ask(&request, body.as_fd()) {
+            self.program_over(ticket, &local_trouble(&error));
+        }
+    }
+
+    pub(super) fn programs_ended(&mut self) -> Result<(), LoopError> {
+        let mut responses = Vec::new();
+        self.runner.answers(&mut responses)?;
+        for response in responses {
+            self.program_over(response.job, &runner::judge(&response.ending, &response.output));
+        }
+        Ok(())
+    }
+
+    /// One status speaks for several recipients: each is tried alone before any of them is given up.
+    fn split(&mut self, ticket: u64) {
+        let Some(Ticket::Job { id, job, .. }) = self.tickets.remove(&ticket) else { return };
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.outstanding -= 1;
+        let jobs = job.one_by_one(&self.site, active.envelope());
+        self.send_out(id, jobs);
+    }
+
+    fn reported_all(&mut self, ticket: u64, report: &Report) {
+        let Some(Ticket::Job { job, .. }) = self.tickets.get(&ticket) else { return };
+        let reports = job.recipients.iter().map(|number| (*number, report.clone())).collect();
+        self.reported(ticket, reports);
+    }
+
+    /// Takes what became of some recipients of a job.
+    fn reported(&mut self, ticket: u64, reports: Vec<(u32, Report)>) {
+        let now = Timestamp::now();
+        let Some(Ticket::Job { id, job, left }) = self.tickets.get_mut(&ticket) else { return };
+        let (id, transport) = (*id, job.transport);
+        *left = left.saturating_sub(reports.len());
+        let job_is_over = *left == 0;
+        let Some(active) = self.active.get_mut(&id) else { return };
+        for (number, report) in reports {
+            log_delivery(active, number, transport, &report, now);
+            active.report(number, report, now);
+        }
+        if job_is_over {
+            active.outstanding -= 1;
+            self.tickets.remove(&ticket);
+        }
+        self.mark_delivered(id);
+        self.conclude_if_done(id);
+    }
+
+    /// Whoever was delivered while others are under way is marked at once.
+    fn mark_delivered(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding > 0) else { return };
+        let marks = active.take_delivered();
+        if marks.is_empty() {
+            return;
+        }
+        match open_state(&self.queue, id, active).and_then(|file| file.mark(&marks)) {
+            Ok(()) => self.unsynced.folders(Instant::now()),
+            Err(error) => Event::Error { text: &format_args!("id={id} cannot be marked: {error}") }.log(),
+        }
+    }
+
+    fn conclude_if_done(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding == 0) else { return };
+        let conclusion = active.conclude(&self.site.smapd, Timestamp::now());
+        self.tell(id, conclusion);
+    }
+
+    /// Tells the sender what there is to tell, one notification after the other; then does what follows.
+    fn tell(&mut self, id: QueueId, mut rest: Conclusion) {
+        let Some(active) = self.active.get(&id) else { return };
+        let (kind, numbers) = if !rest.failed.is_empty() {
+            (Kind::Failed, std::mem::take(&mut rest.failed))
+        } else if !rest.delayed.is_empty() {
+            (Kind::Delayed { until: rest.expires }, std::mem::take(&mut rest.delayed))
+        } else {
+            return self.finish(id, rest.next);
+        };
+        let Some(to) = self.addressee(active, kind).cloned() else { return self.tell(id, rest) };
+        let marks: Vec<Mark> =
+            numbers.iter().filter_map(|number| active.state.marks.get(number).cloned()).collect();
+        let (message, queue, hostname) =
+            (Arc::clone(&active.message), Arc::clone(&self.queue), self.site.hostname.clone());
+        let ticket = self.ticket(Ticket::Notice { id, kind, to: to.clone(), rest });
+        self.workers.submit(ticket, move || {
+            let recipients = marks.iter().filter_map(|mark| {
+                Some((message.envelope.recipients.get(usize::try_from(mark.recipient).ok()?)?, mark))
+            });
+            let notice = QueueId::generate().map(|id| Notice {
+                kind,
+                original: &message,
+                to: &to,
+                recipients: recipients.collect(),
+                id,
+                hostname: &hostname,
+                now: Timestamp::now(),
+            });
+            Done::Stored(notice.and_then(|notice| store(&queue, &notice)))
+        });
+    }
+
+    /// Who is told: the sender, or `badadmin` of what could not be told to anyone. Never somebody whose own
+    /// notification it is that failed.
+    fn addressee<'a>(&'a self, active: &'a Active, kind: Kind) -> Option<&'a Address> {
+        let administrator = self.site.smapd.badadmin.as_ref().filter(|administrator| {
+            kind == Kind::Failed
+                && active.envelope().recipients.iter().all(|one| one.address != **administrator)
+        });
+        notify::addressee(active.envelope()).or(administrator)
+    }
+
+    fn stored(&mut self, ticket: u64, result: io::Result<QueueId>) {
+        let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else { return };
+        match result {
+            Ok(notification) => {
+                Event::Notified { id, notification, to: &to }.log();
+                self.fresh.push_back((notification, Place::Queue));
+                if let (Kind::Delayed { .. }, Some(active)) = (kind, self.active.get_mut(&id)) {
+                    active.state.warned = Some(Timestamp::now());
+                }
+                self.tell(id, rest);
+            }
+            Err(error) => {
+                // Whoever failed is tried once more later; the sender hears of it when there is room for it.
+                self.active.remove(&id);
+                self.trouble(id, &format_args!("the notification cannot be stored: {error}"));
+            }
+        }
+    }
+
+    /// Lets the message go, or has it wait.
+    fn finish(&mut self, id: QueueId, next: Option<Timestamp>) {
+        let Some(mut active) = self.active.remove(&id) else { return };
+        match next {
+            None if active.is_double_bounce() && self.addressee(&active, Kind::Failed).is_none() => {
+                self.set_aside(active.place, id.as_str(), &"it was refused, and there is no sender to tell");
+                self.queue.forget_state(id);
+            }
+            None => self.remove(id, &active),
+            Some(at) => {
+                if let Err(error) = self.keep(id, &mut active, at) {
+                    Event::Error { text: &format_args!("id={id} cannot be kept in queue/: {error}") }.log();
+                }
+                self.schedule.set(id, at);
+            }
+        }
+        if let Some(file) = active.file {
+            self.unsynced.state(file, Instant::now());
+        }
+        self.unsynced.folders(Instant::now());
+    }
+
+    fn remove(&mut self, id: QueueId, active: &Active) {
+        match self.queue.remove(active.place, id, active.has_state) {
+            Ok(()) => Event::Removed { id }.log(),
+            Err(error) => self.trouble(id, &error),
+        }
+    }
+
+    /// Records what is known, then moves the message: the order of the spool's state table.
+    fn keep(&self, id: QueueId, active: &mut Active, at: Timestamp) -> io::Result<()> {
+        let (marks, attempts, warned) = (active.take_unwritten(), active.state.attempts, active.state.warned);
+        let file = open_state(&self.queue, id, active)?;
+        file.mark(&marks)?;
+        file.next(attempts, at)?;
+        if let Some(warned) = warned {
+            file.warned(warned)?;
+        }
+        if active.place == Place::Incoming { self.queue.defer(id) } else { Ok(()) }
+    }
+}
+
+fn open_state<'a>(queue: &Queue, id: QueueId, active: &'a mut Active) -> io::Result<&'a mut StateFile> {
+    active.has_state = true;
+    match &mut active.file {
+        Some(file) => Ok(file),
+        empty => Ok(empty.insert(queue.state_file(id)?)),
+    }
+}
+
+fn store(queue: &Queue, notice: &Notice<'_>) -> io::Result<QueueId> {
+    let report = notice.report()?;
+    let proof = queue.store(report.envelope(), |sink| report.write_to(sink))?;
+    Ok(proof.id())
+}
+
+/// The body as a file without a name, for the program's standard input.
+fn body(content: &Content, folder: &Path) -> io::Result<OwnedFd> {
+    let mut output = BufWriter::new(tempfile::tempfile_in(folder)?);
+    content.write_local(&mut output)?;
+    let mut file: File = output.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.flush()?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// What a program is told beside its arguments.
+fn environment(active: &Active, job: &Job) -> Vec<(String, String)> {
+    let envelope = active.envelope();
+    let sender = envelope.mail.sender.address().map(ToString::to_string).unwrap_or_default();
+    let mut environment =
+        vec![("SENDER".to_owned(), sender), ("QUEUE_ID".to_owned(), envelope.id.to_string())];
+    if let [number] = job.recipients.as_slice()
+        && let Some(recipient) =
+            usize::try_from(*number).ok().and_then(|index| envelope.recipients.get(index))
+    {
+        environment.push(("RECIPIENT".to_owned(), recipient.address.to_string()));
+    }
+    environment
+}
+
+fn local_trouble(error: &io::Error) -> Report {
+    Report::deferred(smap_common::status::Status::transient(3, 0), format!("local trouble: {error}"))
+}
+
+fn log_delivery(active: &Active, number: u32, transport: &str, report: &Report, now: Timestamp) {
+    let envelope = active.envelope();
+    let Some(recipient) = usize::try_from(number).ok().and_then(|index| envelope.recipients.get(index))
+    else {
+        return;
+    };
+    Event::Delivery {
+        id: envelope.id,
+        to: &recipient.address,
+        transport,
+        relay: &report.relay,
+        delay: now.since(envelope.arrived),
+        status: match report.outcome {
+            Outcome::Delivered => "sent",
+            Outcome::Deferred => "deferred",
+            Outcome::Failed => "failed",
+        },
+        dsn: report.status,
+        reply: &report.reply,
+    }
+    .log();
+}

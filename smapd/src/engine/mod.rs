@@ -1,0 +1,379 @@
+//! The loop: one mio poll for the spool, the connections, the helpers and the signals.
+//!
+//! Decides nothing about a message itself (`plan`, `active` and `schedule` do); carries out what they say, in the
+//! order that the spool's state table asks for. Guarantees that a message leaves the queue only when each of its
+//! recipients is delivered, or its sender has been told, durably.
+
+mod active;
+mod dispatch;
+mod durable;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use netperm::site::Site;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use smap_common::clock::Timestamp;
+use smap_common::exit::Exit;
+use smap_common::log::Event;
+use smap_common::spool::{Opened, QueueId};
+
+use self::active::Active;
+use self::dispatch::{Done, Programs, Ticket};
+use self::durable::Unsynced;
+use crate::queue::{Place, Queue};
+use crate::relay::{Limits, Relay};
+use crate::resolver::Resolver;
+use crate::runner::Runner;
+use crate::schedule::{self, Schedule};
+use crate::workers::Workers;
+
+const WORKERS: Token = Token(0);
+const SPOOL: Token = Token(1);
+const RUNNER: Token = Token(2);
+const RESOLVER: Token = Token(3);
+const SIGNALS: Token = Token(4);
+/// Tokens from here on are connections.
+const FIRST_CONNECTION: usize = 16;
+
+/// Messages that are worked on at a time; the others wait as names.
+const MAX_ACTIVE: usize = 1000;
+/// How long what is under way may take after SIGTERM.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
+/// When a message that could not be opened or recorded is looked at again.
+const TROUBLE_WAIT: Duration = Duration::from_secs(60);
+
+/// How smapd was started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The table, to be read again at SIGHUP.
+    pub table: PathBuf,
+    /// One pass over all that is due, then the end.
+    pub once: bool,
+}
+
+/// What keeps the loop from going on.
+pub type LoopError = io::Error;
+
+/// All that smapd knows and does.
+#[derive(Debug)]
+pub struct Engine {
+    start: Start,
+    site: Arc<Site>,
+    queue: Arc<Queue>,
+    poll: Poll,
+    inotify: Inotify,
+    signals: SignalFd,
+    relay: Relay,
+    workers: Workers<Done>,
+    runner: Runner,
+    resolver: Resolver,
+    schedule: Schedule,
+    /// Messages to begin with, before any that waits in the schedule.
+    fresh: VecDeque<(QueueId, Place)>,
+    active: HashMap<QueueId, Active>,
+    tickets: HashMap<u64, Ticket>,
+    programs: Programs,
+    last_ticket: u64,
+    unsynced: Unsynced,
+    next_scan: Instant,
+    /// Set by SIGTERM: when what is under way is given up.
+    stopping: Option<Instant>,
+}
+
+impl Engine {
+    /// Prepares the loop. To be called when the process has its last user and the helpers are running.
+    ///
+    /// # Errors
+    /// The system has no descriptors or threads left.
+    pub fn new(
+        start: Start,
+        site: Site,
+        queue: Queue,
+        runner: Runner,
+        resolver: Resolver,
+        signals: SignalFd,
+    ) -> Result<Self, LoopError> {
+        let poll = Poll::new()?;
+        let registry = poll.registry();
+        let waker = Arc::new(Waker::new(registry, WORKERS)?);
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        inotify
+            .add_watch(queue.incoming_path(), AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO)?;
+        for (fd, token) in [
+            (inotify.as_fd().as_raw_fd(), SPOOL),
+            (runner.as_fd().as_raw_fd(), RUNNER),
+            (resolver.as_fd().as_raw_fd(), RESOLVER),
+            (signals.as_fd().as_raw_fd(), SIGNALS),
+        ] {
+            registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        }
+        let relay =
+            Relay::new(site.hostname.to_string(), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
+        Ok(Self {
+            workers: Workers::start(&waker)?,
+            start,
+            site: Arc::new(site),
+            queue: Arc::new(queue),
+            poll,
+            inotify,
+            signals,
+            relay,
+            runner,
+            resolver,
+            schedule: Schedule::default(),
+            fresh: VecDeque::new(),
+            active: HashMap::new(),
+            tickets: HashMap::new(),
+            programs: Programs::default(),
+            last_ticket: 0,
+            unsynced: Unsynced::default(),
+            next_scan: Instant::now(),
+            stopping: None,
+        })
+    }
+
+    /// Delivers mail until it is told to stop, or, with `--once`, until nothing is due.
+    ///
+    /// # Errors
+    /// The loop itself cannot go on; no message is lost by that.
+    pub fn life(mut self) -> Result<Exit, LoopError> {
+        self.read_queue()?;
+        let mut events = Events::with_capacity(256);
+        loop {
+            self.scan_if_due();
+            self.begin_due();
+            self.exchange();
+            if self.is_over() {
+                break;
+            }
+            let patience = self.patience();
+            match self.poll.poll(&mut events, Some(patience)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            for event in &events {
+                self.happened(event.token())?;
+            }
+            self.relay.tick(Instant::now());
+            self.sync_if_due();
+        }
+        self.relay.close_idle();
+        self.sync_at_last();
+        Event::Started { text: "stopped" }.log();
+        Ok(Exit::Ok)
+    }
+
+    fn happened(&mut self, token: Token) -> Result<(), LoopError> {
+        match token {
+            WORKERS => self.workers_done(),
+            SPOOL => self.spool_changed(),
+            RUNNER => self.programs_ended()?,
+            RESOLVER => self.names_resolved()?,
+            SIGNALS => self.signalled()?,
+            connection => self.relay.ready(connection),
+        }
+        Ok(())
+    }
+
+    /// How long there is nothing to do if nothing happens.
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let until = |instant: Option<Instant>| instant.map(|instant| instant.saturating_duration_since(now));
+        let due = self.schedule.next().filter(|_| self.stopping.is_none());
+        [
+            until(Some(self.next_scan)),
+            until(self.unsynced.due()),
+            until(self.relay.next_deadline()),
+            until(self.stopping),
+            due.map(|at| at.since(Timestamp::now())),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Duration::from_secs(60))
+    }
+
+    fn is_over(&self) -> bool {
+        match self.stopping {
+            Some(until) => self.active.is_empty() || until <= Instant::now(),
+            None => self.start.once && self.active.is_empty() && self.fresh.is_empty(),
+        }
+    }
+
+    /// What a former smapd left in `queue/`.
+    fn read_queue(&mut self) -> io::Result<()> {
+        let now = Timestamp::now();
+        for name in self.queue.names(Place::Queue)? {
+            let Ok(id) = name.parse::<QueueId>() else {
+                self.set_aside(Place::Queue, &name, &"the name is not a queue id");
+                continue;
+            };
+            match self.queue.state(id) {
+                Ok(state) => self.schedule.set(id, schedule::due(&self.site.smapd, state.next, now)),
+                Err(error) => self.trouble(id, &error),
+            }
+        }
+        for id in self.queue.stray_states()? {
+            self.queue.forget_state(id);
+        }
+        Ok(())
+    }
+
+    fn scan_if_due(&mut self) {
+        if self.next_scan > Instant::now() || self.stopping.is_some() {
+            return;
+        }
+        self.next_scan = Instant::now() + self.site.smapd.wakeup;
+        self.scan();
+    }
+
+    /// The net below inotify: everything that lies in `incoming/`.
+    fn scan(&mut self) {
+        match self.queue.names(Place::Incoming) {
+            Ok(names) => names.iter().for_each(|name| self.found(name)),
+            Err(error) => Event::Error { text: &format_args!("incoming/ cannot be read: {error}") }.log(),
+        }
+    }
+
+    fn found(&mut self, name: &str) {
+        match name.parse::<QueueId>() {
+            Ok(id) if self.active.contains_key(&id) || self.schedule.contains(id) => {}
+            Ok(id) => self.fresh.push_back((id, Place::Incoming)),
+            Err(fault) => self.set_aside(Place::Incoming, name, &fault),
+        }
+    }
+
+    fn spool_changed(&mut self) {
+        while let Ok(events) = self.inotify.read_events() {
+            for event in events {
+                if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                    self.next_scan = Instant::now();
+                } else if let Some(name) = event.name {
+                    self.found(&name.to_string_lossy());
+                }
+            }
+        }
+    }
+
+    fn signalled(&mut self) -> Result<(), LoopError> {
+        while let Some(signal) = self.signals.read_signal()? {
+            match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
+                Some(Signal::SIGHUP) => self.reload(),
+                _ => self.stop(),
+            }
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        match Site::load(&self.start.table) {
+            Ok(site) => {
+                self.relay.reconfigure(site.hostname.to_string(), limits(&site));
+                self.site = Arc::new(site);
+                self.next_scan = Instant::now();
+                Event::Started { text: "the table was read again" }.log();
+            }
+            Err(faults) => {
+                let text = faults.to_string();
+                for line in text.lines() {
+                    Event::Error { text: &format_args!("{line}; the old table stays in force") }.log();
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        Event::Started { text: &format!("stopping; {} messages are under way", self.active.len()) }.log();
+        self.fresh.clear();
+        self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
+    }
+
+    /// Begins with what is due, as long as there is room.
+    fn begin_due(&mut self) {
+        while self.active.len() < MAX_ACTIVE && self.stopping.is_none() {
+            let fresh = self.fresh.pop_front();
+            let next = fresh.or_else(|| {
+                let due = self.schedule.take_due(Timestamp::now());
+                due.map(|id| (id, Place::Queue))
+            });
+            match next {
+                Some((id, place)) => self.begin(id, place),
+                None => return,
+            }
+        }
+    }
+
+    fn begin(&mut self, id: QueueId, place: Place) {
+        if self.active.contains_key(&id) {
+            return;
+        }
+        match (self.queue.open_message(place, id.as_str()), place) {
+            (Ok(Opened::Message(message)), _) => match self.queue.state(id) {
+                Ok(state) => self.attempt(Active::new(*message, place, state)),
+                Err(error) => self.trouble(id, &error),
+            },
+            // Its rename to `queue/` did not come about.
+            (Ok(Opened::Gone), Place::Queue) => self.begin(id, Place::Incoming),
+            (Ok(Opened::Gone | Opened::Busy), _) => {}
+            (Ok(Opened::Unfinished), Place::Incoming) => self.sweep(id),
+            (Ok(Opened::Unfinished), Place::Queue) => {
+                self.set_aside(place, id.as_str(), &"the file has no end")
+            }
+            (Ok(Opened::Poison(poison)), _) => self.set_aside(place, id.as_str(), &poison),
+            (Err(error), _) => self.trouble(id, &error),
+        }
+    }
+
+    fn sweep(&self, id: QueueId) {
+        match self.queue.sweep_unfinished(id.as_str(), Timestamp::now()) {
+            Ok(true) => {
+                Event::Warning { text: &format_args!("id={id} removed: its session did not finish it") }.log()
+            }
+            Ok(false) => {}
+            Err(error) => Event::Error { text: &format_args!("id={id} {error}") }.log(),
+        }
+    }
+
+    /// A message that cannot be worked on now, through no fault of its own.
+    fn trouble(&mut self, id: QueueId, error: &dyn std::fmt::Display) {
+        Event::Error { text: &format_args!("id={id} {error}") }.log();
+        self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT));
+    }
+
+    fn set_aside(&mut self, place: Place, name: &str, reason: &dyn std::fmt::Display) {
+        match self.queue.set_aside(place, name, reason) {
+            Ok(_) => Event::Poison { name, reason }.log(),
+            Err(error) => {
+                Event::Error { text: &format_args!("{name} ({reason}) cannot be set aside: {error}") }.log();
+            }
+        }
+        self.unsynced.folders(Instant::now());
+    }
+}
+
+fn limits(site: &Site) -> Limits {
+    let number = |count: std::num::NonZeroU32| usize::try_from(count.get()).unwrap_or(usize::MAX);
+    Limits {
+        all: number(site.smapd.max_connections),
+        each: number(site.smapd.max_connections_per_destination),
+    }
+}
+
+/// The signals that the loop reads like any other input; to be blocked before any thread is started.
+///
+/// # Errors
+/// The system has no descriptors left.
+pub fn block_signals() -> nix::Result<SignalFd> {
+    let signals: SigSet = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}

@@ -1,0 +1,167 @@
+//! smapd: delivers mail. Its own user, never root after the start.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use netperm::site::Site;
+use netperm::transport::Transport;
+use nix::unistd::{daemon, geteuid};
+use smap_common::account::Account;
+use smap_common::confine::{self, SetId};
+use smap_common::exit::Exit;
+use smap_common::log::{self, Event, Target};
+use smapd::engine::{Engine, Start, block_signals};
+use smapd::queue::{Queue, QueueError};
+use smapd::resolver::Resolver;
+use smapd::runner::{self, Runner};
+
+/// Delivers the mail that smap has put into the spool.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The netperm-table (/etc/smap/netperm-table, then /usr/local/etc/netperm-table)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Stay in the foreground and log to descriptor 2
+    #[arg(long)]
+    foreground: bool,
+    /// One pass over all that is due, then exit
+    #[arg(long)]
+    once: bool,
+}
+
+/// Why smapd does not run: what to say, and how to exit.
+struct Refusal(String, Exit);
+
+fn main() -> ExitCode {
+    confine::clear_environment();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    log::init("smapd", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
+    let exit = run(&arguments).unwrap_or_else(|refusal| complain(&refusal, arguments.foreground));
+    exit.into()
+}
+
+/// The life of smapd: read, prepare, drop, fork the helpers, deliver.
+fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
+    let table = netperm::load::find(arguments.config.as_deref());
+    let site = Site::load(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
+    if geteuid().is_root() && site.smapd_account.is_none() {
+        return Err(Refusal(
+            format!("{}: smapd is started as root and has no userid", table.display()),
+            Exit::Config,
+        ));
+    }
+    prepare_spool(&site)?;
+    let set_id = set_id(&site);
+    if let Some(account) = &site.smapd_account {
+        drop_root(&with_smap_group(account, &site), set_id)?;
+    }
+    let queue = Queue::open(&site.layout, site.smapd.bad_directory()).map_err(|error| {
+        let exit = if matches!(error, QueueError::Locked) { Exit::TempFail } else { Exit::Config };
+        Refusal(error.to_string(), exit)
+    })?;
+    if !arguments.foreground && !arguments.once {
+        daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
+    }
+    let start = Start { table, once: arguments.once };
+    deliver(start, site, queue, set_id)
+}
+
+fn deliver(start: Start, site: Site, queue: Queue, set_id: SetId) -> Result<Exit, Refusal> {
+    let failed = |error: std::io::Error| Refusal(error.to_string(), Exit::TempFail);
+    let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
+    let signals = block_signals().map_err(|errno| failed(errno.into()))?;
+    let runner_set_id = match set_id {
+        SetId::Honoured => runner::SetId::Honoured,
+        SetId::Ignored => runner::SetId::Ignored,
+    };
+    let runner = Runner::start(children, runner_set_id).map_err(failed)?;
+    let resolver = Resolver::start().map_err(failed)?;
+    confine::no_new_privileges().map_err(|error| Refusal(error.to_string(), Exit::NoPerm))?;
+    Event::Started { text: &format!("started; the spool is {}", site.layout.root().display()) }.log();
+    Engine::new(start, site, queue, runner, resolver, signals).and_then(Engine::life).map_err(failed)
+}
+
+/// Makes the folders that are missing, and refuses a spool that is not fit for use.
+fn prepare_spool(site: &Site) -> Result<(), Refusal> {
+    let made = site.layout.create_missing();
+    let faults = site.layout.faults_for_smapd();
+    if faults.iter().any(|fault| fault.fatal) {
+        let lines: Vec<String> = faults.iter().filter(|fault| fault.fatal).map(ToString::to_string).collect();
+        return Err(Refusal(lines.join("\n"), Exit::Config));
+    }
+    made.map_err(|(path, error)| Refusal(format!("{}: {error}", path.display()), Exit::Config))?;
+    faults.iter().for_each(|fault| Event::Warning { text: fault }.log());
+    if geteuid().is_root() && site.layout.accounts().are_one() {
+        let text = "smap and smapd have one userid: smap could read and remove the mail in the spool";
+        Event::Warning { text: &text }.log();
+    }
+    Ok(())
+}
+
+/// A `sendmail` may be set-id; nothing else that the table names needs to be.
+fn set_id(site: &Site) -> SetId {
+    let lines = site.smapd.domain.iter().map(|line| &line.transport);
+    let named = lines.chain(site.smapd.relay_host.iter().map(|relay| &relay.value));
+    let pipes = named.filter_map(|transport| match transport {
+        Transport::Pipe { program, .. } => Some(program),
+        _ => None,
+    });
+    let is_set_id = |program: &PathBuf| {
+        use std::os::unix::fs::MetadataExt;
+        program.metadata().is_ok_and(|facts| facts.mode() & 0o6000 != 0)
+    };
+    let programs = pipes.chain(site.smapd.sendmail.iter().map(|program| &program.0));
+    match programs.into_iter().find(|program| is_set_id(program)) {
+        Some(program) => {
+            let text = format!("{} is set-id: programs may gain privileges by it", program.display());
+            Event::Warning { text: &text }.log();
+            SetId::Honoured
+        }
+        None if site.smapd.sendmail.is_some() => SetId::Honoured,
+        None => SetId::Ignored,
+    }
+}
+
+/// smapd reads what smap wrote by smap's group.
+fn with_smap_group(account: &Account, site: &Site) -> Account {
+    let mut account = account.clone();
+    account.groups.push(site.layout.accounts().smap_gid);
+    account
+}
+
+fn drop_root(account: &Account, set_id: SetId) -> Result<(), Refusal> {
+    let missing =
+        confine::become_account(account, set_id).map_err(|error| Refusal(error.to_string(), Exit::NoPerm))?;
+    for wall in missing {
+        Event::Warning { text: &format_args!("not to be had: {wall}") }.log();
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "asked for on a command line")]
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        eprint!("{error}");
+        Exit::Usage.into()
+    } else {
+        print!("{error}");
+        Exit::Ok.into()
+    }
+}
+
+/// For the one who started it, and for the log.
+#[expect(clippy::print_stderr, reason = "whoever started it reads descriptor 2")]
+fn complain(Refusal(text, exit): &Refusal, foreground: bool) -> Exit {
+    for line in text.lines() {
+        Event::Error { text: &line }.log();
+        if !foreground {
+            eprintln!("smapd: {line}");
+        }
+    }
+    *exit
+}

@@ -1,0 +1,278 @@
+#![deny(clippy::disallowed_methods)]
+//! Which way each recipient goes: pure, from the table and the envelope.
+//!
+//! Decides how recipients are put together into jobs. Guarantees that every pending recipient is in exactly one
+//! job, and that what a job hands to a path or a program was made safe by the table's own templates.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use netperm::policy::{Route, route};
+use netperm::site::Site;
+use netperm::transport::{
+    ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, Transport, UnsafeName,
+};
+use smap_common::address::Address;
+use smap_common::envelope::Envelope;
+use smap_common::smtp::client::Dialect;
+use smap_common::status::Status;
+
+use crate::delivery::Report;
+
+/// Recipients of one transaction or one run of a program (RFC 5321 section 4.5.3.1.8 lets no server take fewer).
+const MAX_RECIPIENTS: usize = 100;
+/// How often `local:` may lead on.
+const MAX_LOCAL: usize = 5;
+/// How long a program may run unless the transport says otherwise.
+const PROGRAM_DEADLINE: Duration = Duration::from_secs(1000);
+
+/// Recipients that go the same way together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Their numbers in the envelope.
+    pub recipients: Vec<u32>,
+    /// The kind of transport, for the log.
+    pub transport: &'static str,
+    /// Where they go.
+    pub way: Way,
+}
+
+/// Where mail goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// Over a connection.
+    Relay(Destination),
+    /// Into this maildir.
+    Maildir(PathBuf),
+    /// To the end of this file.
+    Mbox(PathBuf),
+    /// To a program.
+    Program(Program),
+    /// Nowhere: it is already known how it ends.
+    Settled(Report),
+}
+
+/// A program and how it is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Its arguments, its path first.
+    pub argv: Vec<String>,
+    /// How long it may run.
+    pub deadline: Duration,
+    /// Whether it is a mail system of its own, which makes its own trace.
+    pub is_sendmail: bool,
+}
+
+/// A place that connections are made to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// What is spoken there.
+    pub dialect: Dialect,
+    /// Tried in this order. Never empty.
+    pub hops: Vec<Hop>,
+    /// How long it may take to answer, if the table says so.
+    pub timeout: Option<Duration>,
+}
+
+/// One place to connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Hop {
+    /// A host to be looked up.
+    Name(String, u16),
+    /// An address.
+    Address(IpAddr, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Puts the pending recipients together into jobs.
+#[must_use]
+pub fn jobs(site: &Site, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
+    let mut jobs: Vec<Job> = Vec::new();
+    for &number in pending {
+        let recipient = usize::try_from(number).ok().and_then(|index| envelope.recipients.get(index));
+        let Some(recipient) = recipient else { continue };
+        let (transport, way) = way(site, envelope, &recipient.address);
+        let same = jobs.iter_mut().find(|job| job.way == way && job.recipients.len() < MAX_RECIPIENTS);
+        match same.filter(|job| job.way.takes_several()) {
+            Some(job) => job.recipients.push(number),
+            None => jobs.push(Job { recipients: vec![number], transport, way }),
+        }
+    }
+    for job in &mut jobs {
+        job.complete(envelope);
+    }
+    jobs
+}
+
+impl Job {
+    /// The same job for each recipient alone: what several could not have together, some may have.
+    #[must_use]
+    pub fn one_by_one(&self, site: &Site, envelope: &Envelope) -> Vec<Self> {
+        self.recipients.iter().flat_map(|number| jobs(site, envelope, &[*number])).collect()
+    }
+
+    /// A program that takes several recipients gets them as its last arguments.
+    fn complete(&mut self, envelope: &Envelope) {
+        let Way::Program(program) = &mut self.way else { return };
+        if program.is_sendmail {
+            let addresses = self
+                .recipients
+                .iter()
+                .filter_map(|number| envelope.recipients.get(usize::try_from(*number).ok()?));
+            program.argv.extend(addresses.map(|recipient| recipient.address.to_string()));
+        }
+    }
+}
+
+impl Way {
+    fn takes_several(&self) -> bool {
+        match self {
+            Self::Relay(_) | Self::Program(_) | Self::Settled(_) => true,
+            Self::Maildir(_) | Self::Mbox(_) => false,
+        }
+    }
+}
+
+/// The way of one recipient.
+fn way(site: &Site, envelope: &Envelope, address: &Address) -> (&'static str, Way) {
+    let mut address = address.clone();
+    for _ in 0..MAX_LOCAL {
+        let transport = match route(&site.smapd, &site.hostname, &address) {
+            Route::Through { transport, .. } => transport,
+            Route::Nowhere { reason, add } => {
+                let reply = format!("{reason}; to mend it add the line: {add}");
+                return ("none", Way::Settled(Report::deferred(Status::transient(3, 5), reply)));
+            }
+        };
+        let Transport::Local(user) = transport else { return through(site, envelope, transport, &address) };
+        match format!("{user}@{}", site.hostname).parse() {
+            Ok(local) => address = local,
+            Err(_) => break,
+        }
+    }
+    ("local", Way::Settled(Report::deferred(Status::transient(4, 6), "local: leads to itself")))
+}
+
+fn through(
+    site: &Site,
+    envelope: &Envelope,
+    transport: &Transport,
+    address: &Address,
+) -> (&'static str, Way) {
+    match transport {
+        Transport::Smtp { hops, timeout, .. } => {
+            ("smtp", relay(Dialect::Smtp, hops.iter().map(hop).collect(), *timeout))
+        }
+        Transport::Lmtp { to, timeout } => ("lmtp", relay(Dialect::Lmtp, vec![Some(lmtp_hop(to))], *timeout)),
+        Transport::Maildir(template) => ("maildir", mailbox(site, template, address, Way::Maildir)),
+        Transport::Mbox(template) => ("mbox", mailbox(site, template, address, Way::Mbox)),
+        Transport::Pipe { program, args, timeout } => {
+            ("pipe", pipe(site, envelope, address, &PipeTransport { program, args, timeout: *timeout }))
+        }
+        Transport::Sendmail { timeout } => ("sendmail", sendmail(site, envelope, *timeout)),
+        Transport::Error { status, code, text } => {
+            let reply = format!("{code} {status} {text}");
+            let report = match status.class() {
+                smap_common::status::Class::Transient => Report::deferred(*status, reply),
+                _ => Report::failed(*status, reply),
+            };
+            ("error", Way::Settled(report))
+        }
+        Transport::Discard => ("discard", Way::Settled(Report::delivered("discarded"))),
+        Transport::Local(_) => {
+            ("local", Way::Settled(Report::deferred(Status::transient(3, 5), "local: not routed")))
+        }
+    }
+}
+
+fn domain(site: &Site, address: &Address) -> String {
+    address.domain().unwrap_or(&site.hostname).to_string()
+}
+
+/// The parts of a [`Transport::Pipe`].
+struct PipeTransport<'a> {
+    program: &'a Path,
+    args: &'a [ArgTemplate],
+    timeout: Option<Duration>,
+}
+
+fn relay(dialect: Dialect, hops: Vec<Option<Hop>>, timeout: Option<Duration>) -> Way {
+    let hops: Vec<Hop> = hops.into_iter().flatten().collect();
+    if hops.is_empty() {
+        let reply = "routing by MX is not available yet: name the next host with relay-host or domain";
+        return Way::Settled(Report::deferred(Status::transient(4, 4), reply));
+    }
+    Way::Relay(Destination { dialect, hops, timeout })
+}
+
+fn hop(hop: &NextHop) -> Option<Hop> {
+    match hop {
+        NextHop::RecipientDomain => None,
+        // Its addresses, until its mail exchangers can be asked for.
+        NextHop::ByMx { host, port } => Some(Hop::Name(host.clone(), *port)),
+        NextHop::Direct { host, port } => Some(host_hop(host, *port)),
+    }
+}
+
+fn host_hop(host: &Host, port: u16) -> Hop {
+    match host {
+        Host::Name(name) => Hop::Name(name.clone(), port),
+        Host::Address(address) => Hop::Address(*address, port),
+    }
+}
+
+fn lmtp_hop(target: &LmtpTarget) -> Hop {
+    match target {
+        LmtpTarget::Unix(path) => Hop::Unix(path.clone()),
+        LmtpTarget::Tcp { host, port } => host_hop(host, *port),
+    }
+}
+
+/// A mailbox of a recipient whose name can be a file's.
+fn mailbox(site: &Site, template: &PathTemplate, address: &Address, way: fn(PathBuf) -> Way) -> Way {
+    match template.expand(address.local_part(), &domain(site, address)) {
+        Ok(path) => way(path),
+        Err(unsafe_name) => no_mailbox(&unsafe_name),
+    }
+}
+
+fn no_mailbox(unsafe_name: &UnsafeName) -> Way {
+    Way::Settled(Report::failed(
+        Status::permanent(1, 3),
+        format!("no mailbox can have this name: {unsafe_name}"),
+    ))
+}
+
+fn pipe(site: &Site, envelope: &Envelope, address: &Address, transport: &PipeTransport<'_>) -> Way {
+    let sender = envelope.mail.sender.address().map(ToString::to_string).unwrap_or_default();
+    let names = Names { user: address.local_part(), domain: &domain(site, address), sender: &sender };
+    let arguments: Result<Vec<String>, UnsafeName> =
+        transport.args.iter().map(|argument| argument.expand(&names)).collect();
+    match arguments {
+        Ok(arguments) => Way::Program(Program {
+            argv: std::iter::once(transport.program.display().to_string()).chain(arguments).collect(),
+            deadline: transport.timeout.unwrap_or(PROGRAM_DEADLINE),
+            is_sendmail: false,
+        }),
+        Err(unsafe_name) => no_mailbox(&unsafe_name),
+    }
+}
+
+/// `-oi`: a line with a dot is no end; `--`: a recipient is no option.
+fn sendmail(site: &Site, envelope: &Envelope, timeout: Option<Duration>) -> Way {
+    let Some(program) = &site.smapd.sendmail else {
+        return Way::Settled(Report::deferred(
+            Status::transient(3, 5),
+            "the table names no sendmail program",
+        ));
+    };
+    let sender = envelope.mail.sender.address().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    let path = program.0.display().to_string();
+    Way::Program(Program {
+        argv: [path.as_str(), "-oi", "-f", &sender, "--"].map(str::to_owned).to_vec(),
+        deadline: timeout.unwrap_or(PROGRAM_DEADLINE),
+        is_sendmail: true,
+    })
+}

@@ -1,0 +1,300 @@
+//! The spool's folders, as smapd works in them: every rename, removal and scan is here.
+//!
+//! Trusts nothing that lies in `incoming/`. Guarantees the order of the spool's state table: a state before the
+//! rename, a message removed before its state, nothing overwritten in `bad/`.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat, renameat2};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use smap_common::clock::Timestamp;
+use smap_common::envelope::Envelope;
+use smap_common::spool::{
+    self, Committed, Draft, Incoming, Layout, Message, Opened, QueueId, QueueState, StateFile, Void,
+    remove_unfinished, state_name,
+};
+
+/// How the name of a state ends.
+const STATE: &str = ".state";
+
+/// An unfinished file that is younger is left alone: its writer may have been stopped for a moment.
+const UNFINISHED_AGE: Duration = Duration::from_secs(60);
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// `incoming/`: smap made it.
+    Incoming,
+    /// `queue/`: it was deferred, or it is a notification of ours.
+    Queue,
+}
+
+/// The spool.
+#[derive(Debug)]
+pub struct Queue {
+    incoming: OwnedFd,
+    queue: OwnedFd,
+    bad: PathBuf,
+    own_bad: PathBuf,
+    incoming_path: PathBuf,
+    queue_path: PathBuf,
+    /// Whose files may lie in the two folders.
+    owners: [u32; 2],
+    _lock: Flock<File>,
+}
+
+/// Why the spool cannot be worked in.
+#[derive(Debug)]
+pub enum QueueError {
+    /// Another smapd works in it.
+    Locked,
+    /// A folder or the lock cannot be opened.
+    Io(PathBuf, io::Error),
+}
+
+impl std::fmt::Display for QueueError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Locked => f.write_str("another smapd works in this spool"),
+            Self::Io(path, cause) => write!(f, "{}: {cause}", path.display()),
+        }
+    }
+}
+
+impl Queue {
+    /// Opens the folders of the spool and takes its lock.
+    ///
+    /// # Errors
+    /// Another smapd has it, or something cannot be opened.
+    pub fn open(layout: &Layout, bad: PathBuf) -> Result<Self, QueueError> {
+        let failed = |path: PathBuf| |cause: io::Error| QueueError::Io(path, cause);
+        let folder = |path: PathBuf| {
+            open(
+                &path,
+                OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(|errno| QueueError::Io(path, errno.into()))
+        };
+        let queue = folder(layout.queue())?;
+        let path = layout.lock();
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed(path.clone()))?;
+        let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(QueueError::Locked),
+            Err((_, errno)) => return Err(QueueError::Io(path, errno.into())),
+        };
+        let accounts = layout.accounts();
+        Ok(Self {
+            incoming: folder(layout.incoming())?,
+            queue,
+            bad,
+            own_bad: layout.bad(),
+            incoming_path: layout.incoming(),
+            queue_path: layout.queue(),
+            owners: [accounts.smap_uid, accounts.smapd_uid],
+            _lock: lock,
+        })
+    }
+
+    /// The folder that smap creates messages in, to be watched.
+    #[must_use]
+    pub fn incoming_path(&self) -> &PathBuf {
+        &self.incoming_path
+    }
+
+    /// The folder of smapd's own, for files without a name.
+    #[must_use]
+    pub fn queue_path(&self) -> &PathBuf {
+        &self.queue_path
+    }
+
+    fn folder(&self, place: Place) -> BorrowedFd<'_> {
+        match place {
+            Place::Incoming => self.incoming.as_fd(),
+            Place::Queue => self.queue.as_fd(),
+        }
+    }
+
+    /// Every name in a folder, but those that are not messages by design.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(&self, place: Place) -> io::Result<Vec<String>> {
+        let mut names = self.all_names(place)?;
+        names.retain(|name| place == Place::Incoming || !name.ends_with(STATE));
+        Ok(names)
+    }
+
+    /// States without a message: their removal did not come about.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn stray_states(&self) -> io::Result<Vec<QueueId>> {
+        let mut stray = Vec::new();
+        for name in self.all_names(Place::Queue)? {
+            let Some(id) = name.strip_suffix(STATE).and_then(|name| name.parse::<QueueId>().ok()) else {
+                continue;
+            };
+            let there = |place| match fstatat(self.folder(place), id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT) => Ok(false),
+                result => result.map(|_| true),
+            };
+            if !there(Place::Queue)? && !there(Place::Incoming)? {
+                stray.push(id);
+            }
+        }
+        Ok(stray)
+    }
+
+    fn all_names(&self, place: Place) -> io::Result<Vec<String>> {
+        let mut folder = Dir::from_fd(openat(
+            self.folder(place),
+            ".",
+            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?)?;
+        let mut names = Vec::new();
+        for entry in folder.iter() {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Opens a message.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn open_message(&self, place: Place, name: &str) -> io::Result<Opened> {
+        Message::open(self.folder(place), name, &self.owners)
+    }
+
+    /// What is remembered of a message.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn state(&self, id: QueueId) -> io::Result<QueueState> {
+        QueueState::load(self.queue.as_fd(), id)
+    }
+
+    /// Opens what is remembered of a message, to add to it.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn state_file(&self, id: QueueId) -> io::Result<StateFile> {
+        StateFile::open(self.queue.as_fd(), id)
+    }
+
+    /// Moves a message that has a state from `incoming/` to `queue/`.
+    ///
+    /// # Errors
+    /// The disk is full or failing; the message is where it was.
+    pub fn defer(&self, id: QueueId) -> io::Result<()> {
+        Ok(renameat(self.incoming.as_fd(), id.as_str(), self.queue.as_fd(), id.as_str())?)
+    }
+
+    /// Removes a message that is done with, and then its state.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn remove(&self, place: Place, id: QueueId, has_state: bool) -> io::Result<()> {
+        unlinkat(self.folder(place), id.as_str(), UnlinkatFlags::NoRemoveDir)?;
+        if has_state {
+            unlinkat(self.queue.as_fd(), state_name(id).as_str(), UnlinkatFlags::NoRemoveDir)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what smap left behind when it was interrupted; says whether it did.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn sweep_unfinished(&self, name: &str, now: Timestamp) -> io::Result<bool> {
+        let facts = fstatat(self.incoming.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let changed = u64::try_from(facts.st_mtime).unwrap_or_default();
+        let age = now.since(Timestamp::from_micros(changed.saturating_mul(1_000_000)));
+        if age < UNFINISHED_AGE { Ok(false) } else { remove_unfinished(self.incoming.as_fd(), name) }
+    }
+
+    /// Sets a file aside, with the reason beside it. Where `baddir` is on another filesystem it goes to the
+    /// spool's own.
+    ///
+    /// # Errors
+    /// Neither folder takes it.
+    pub fn set_aside(&self, place: Place, name: &str, reason: &dyn std::fmt::Display) -> io::Result<PathBuf> {
+        let path = match self.move_to(place, name, &self.bad) {
+            Err(Errno::EXDEV) => self.move_to(place, name, &self.own_bad)?,
+            result => result?,
+        };
+        let mut beside = path.clone().into_os_string();
+        beside.push(".reason");
+        std::fs::write(beside, format!("{reason}\n"))?;
+        Ok(path)
+    }
+
+    fn move_to(&self, place: Place, name: &str, folder: &std::path::Path) -> nix::Result<PathBuf> {
+        for number in 1..1000 {
+            let unique = if number == 1 { name.to_owned() } else { format!("{name}.{number}") };
+            let path = folder.join(unique);
+            match renameat2(self.folder(place), name, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
+                Ok(()) => return Ok(path),
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EEXIST)
+    }
+
+    /// Forgets the state of a message that was set aside.
+    pub fn forget_state(&self, id: QueueId) {
+        // There may be none.
+        let _absent = unlinkat(self.queue.as_fd(), state_name(id).as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Makes a message of our own, durable when it returns.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn store(
+        &self,
+        envelope: &Envelope,
+        write: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+    ) -> io::Result<Committed> {
+        let folder = Incoming::new(self.queue.try_clone()?);
+        let mut draft = Draft::begin(&folder, envelope).map_err(into_io)?;
+        write(&mut |text| draft.write(text).map_err(into_io))?;
+        draft.commit().map_err(|Void(cause)| into_io(cause))
+    }
+
+    /// The folders, to be synced.
+    ///
+    /// # Errors
+    /// No descriptors.
+    pub fn folders(&self) -> io::Result<[File; 2]> {
+        Ok([self.incoming.try_clone()?.into(), self.queue.try_clone()?.into()])
+    }
+}
+
+fn into_io(error: spool::StoreError) -> io::Error {
+    match error {
+        spool::StoreError::Full(cause)
+        | spool::StoreError::Descriptors(cause)
+        | spool::StoreError::Failed(cause) => cause,
+    }
+}

@@ -1,0 +1,200 @@
+//! One connection: the thin file around the client session.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use smap_common::smtp::client::{Action, Dialect, Input, Session, Trouble, Verdict};
+
+use super::Errand;
+use super::socket::{Socket, Target};
+
+/// Octets of a text that are taken from the spool at a time.
+const PIECE: usize = 32 * 1024;
+/// How long a connection may take to be made.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a connection wants of its owner.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Nothing until something happens.
+    Nothing,
+    /// Work.
+    Errand,
+    /// The errand is done.
+    Done(Errand, Vec<Verdict>),
+    /// To be dropped. Whether it ever took part in a session, and what ended it.
+    Close(Option<Trouble>),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) target: Target,
+    socket: Socket,
+    session: Session,
+    /// What the session wants done; `None` until the connection is made.
+    action: Option<Action>,
+    errand: Option<Errand>,
+    /// How much of the errand's text has been given to the session.
+    given: u64,
+    timeout: Option<Duration>,
+    /// When patience ends.
+    pub(super) deadline: Instant,
+    /// Since when it has nothing to do.
+    pub(super) idle_since: Option<Instant>,
+    /// Whether the server was ever ready for a transaction.
+    pub(super) was_ready: bool,
+}
+
+impl Connection {
+    pub(super) fn open(
+        target: Target,
+        dialect: Dialect,
+        hostname: &str,
+        timeout: Option<Duration>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            socket: Socket::connect(&target)?,
+            target,
+            session: Session::new(dialect, hostname),
+            action: None,
+            errand: None,
+            given: 0,
+            timeout,
+            deadline: Instant::now() + timeout.unwrap_or(CONNECT_PATIENCE).min(CONNECT_PATIENCE),
+            idle_since: None,
+            was_ready: false,
+        })
+    }
+
+    pub(super) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// Gives it work; only after [`Wish::Errand`].
+    pub(super) fn begin(&mut self, errand: Errand) {
+        self.idle_since = None;
+        self.given = 0;
+        self.action = Some(self.session.step(Input::Begin(errand.transaction.clone())));
+        self.errand = Some(errand);
+        self.be_patient();
+    }
+
+    /// Has it say goodbye; only after [`Wish::Errand`].
+    pub(super) fn quit(&mut self) {
+        self.idle_since = None;
+        self.action = Some(self.session.step(Input::Quit));
+        self.be_patient();
+    }
+
+    /// The connection is of no use any more.
+    pub(super) fn lose(&mut self, trouble: Trouble) {
+        self.action = Some(self.session.step(Input::Lost(trouble)));
+    }
+
+    fn be_patient(&mut self) {
+        self.deadline = Instant::now() + self.timeout.unwrap_or_else(|| self.session.patience());
+    }
+
+    /// Goes on as far as it can without waiting.
+    pub(super) fn drive(&mut self, buffer: &mut [u8]) -> Wish {
+        if self.action.is_none() {
+            match self.socket.is_connected() {
+                Ok(false) => return Wish::Nothing,
+                Ok(true) => {
+                    self.action = Some(self.session.proceed());
+                    self.be_patient();
+                }
+                Err(error) => self.lose(Trouble::Unreachable(error.to_string())),
+            }
+        }
+        loop {
+            match self.flush() {
+                Ok(true) => {}
+                Ok(false) => return Wish::Nothing,
+                Err(_) => self.lose(Trouble::Closed),
+            }
+            match self.action.take() {
+                Some(Action::Read) => match self.read(buffer) {
+                    Some(action) => self.action = Some(action),
+                    None => return Wish::Nothing,
+                },
+                Some(Action::SendText) => self.action = Some(self.give_text(buffer)),
+                Some(Action::Ready) => {
+                    self.was_ready = true;
+                    self.action = Some(Action::Ready);
+                    return Wish::Errand;
+                }
+                Some(Action::Done(verdicts)) => {
+                    self.action = Some(self.session.proceed());
+                    self.be_patient();
+                    if let Some(errand) = self.errand.take() {
+                        return Wish::Done(errand, verdicts);
+                    }
+                }
+                Some(Action::Close(trouble)) => return Wish::Close(trouble),
+                None => return Wish::Nothing,
+            }
+        }
+    }
+
+    /// Whether everything that the session said is sent.
+    fn flush(&mut self) -> io::Result<bool> {
+        let output = self.session.output();
+        while !output.is_empty() {
+            match self.socket.write(output) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    output.drain(..written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    output.clear();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what is there; `None` if nothing is, and the wish to read stays.
+    fn read(&mut self, buffer: &mut [u8]) -> Option<Action> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return Some(self.session.step(Input::Lost(Trouble::Closed))),
+                Ok(read) => {
+                    let action = self.session.step(Input::Received(buffer.get(..read).unwrap_or_default()));
+                    self.be_patient();
+                    return Some(action);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.action = Some(Action::Read);
+                    return None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Some(self.session.step(Input::Lost(Trouble::Closed))),
+            }
+        }
+    }
+
+    /// Gives the session the next piece of the text, or its end. A text that cannot be read is not sent in part:
+    /// the connection is given up before its end.
+    fn give_text(&mut self, buffer: &mut [u8]) -> Action {
+        let Some(errand) = &self.errand else { return self.session.step(Input::Lost(Trouble::Closed)) };
+        self.deadline = Instant::now() + self.timeout.unwrap_or_else(|| self.session.patience());
+        let piece = buffer.get_mut(..PIECE).unwrap_or_default();
+        match errand.content.read_at(self.given, piece) {
+            Ok(0) if self.given < errand.content.length() => self
+                .session
+                .step(Input::Lost(Trouble::Unreachable("the spool file is shorter than it was".to_owned()))),
+            Ok(0) => self.session.step(Input::TextEnd),
+            Ok(read) => {
+                self.given += u64::try_from(read).unwrap_or(u64::MAX);
+                self.session.step(Input::Text(piece.get(..read).unwrap_or_default()))
+            }
+            Err(error) => self
+                .session
+                .step(Input::Lost(Trouble::Unreachable(format!("the spool cannot be read: {error}")))),
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! Mail to other hosts: destinations, their connections, and who waits for them.
+//!
+//! Decides when a connection is made, used again and closed, and which address is tried next. Guarantees that
+//! every errand that was submitted comes back once, with a report for each of its recipients.
+
+mod connection;
+mod socket;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+use smap_common::smtp::client::{Transaction, Trouble, Verdict};
+use smap_common::status::Class;
+
+use self::connection::{Connection, Wish};
+use self::socket::Target;
+use crate::content::Content;
+use crate::delivery::Report;
+use crate::plan::{Destination, Hop};
+
+/// How long a connection is kept for the next message.
+const KEEP_IDLE: Duration = Duration::from_secs(2);
+/// How long looked-up addresses are used.
+const KEEP_ADDRESSES: Duration = Duration::from_secs(60);
+/// Octets read, or taken from the spool, at a time.
+const BUFFER: usize = 32 * 1024;
+
+/// One message for some recipients at one destination.
+#[derive(Debug)]
+pub struct Errand {
+    /// Who asked for it.
+    pub ticket: u64,
+    /// The recipients' numbers, in the order of the transaction.
+    pub numbers: Vec<u32>,
+    /// The envelope, as the server is told of it.
+    pub transaction: Transaction,
+    /// The text.
+    pub content: Content,
+    /// How often it was tried.
+    attempts: usize,
+}
+
+impl Errand {
+    /// A message that has not been tried.
+    #[must_use]
+    pub fn new(ticket: u64, numbers: Vec<u32>, transaction: Transaction, content: Content) -> Self {
+        Self { ticket, numbers, transaction, content, attempts: 0 }
+    }
+}
+
+/// An errand that is over.
+#[derive(Debug)]
+pub struct Finished {
+    /// Who asked for it.
+    pub ticket: u64,
+    /// What became of each recipient.
+    pub reports: Vec<(u32, Report)>,
+}
+
+/// Most connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In all.
+    pub all: usize,
+    /// To one destination.
+    pub each: usize,
+}
+
+/// A name that has to be looked up; the number comes back with the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The number.
+    pub number: u64,
+    /// The name.
+    pub host: String,
+}
+
+/// All connections to other hosts.
+#[derive(Debug)]
+pub struct Relay {
+    hostname: String,
+    limits: Limits,
+    registry: Registry,
+    first_token: usize,
+    places: HashMap<Destination, Place>,
+    connections: Slab<(Destination, Connection)>,
+    lookups: HashMap<u64, (Destination, String)>,
+    unasked: Vec<Lookup>,
+    next_lookup: u64,
+    finished: Vec<Finished>,
+    buffer: Vec<u8>,
+}
+
+/// A destination and who waits for it.
+#[derive(Debug, Default)]
+struct Place {
+    waiting: VecDeque<Errand>,
+    connections: usize,
+    /// Connections that are being made, or have not been ready yet.
+    pending: usize,
+    idle: Vec<usize>,
+    answers: HashMap<String, Result<Vec<IpAddr>, String>>,
+    targets: Vec<Target>,
+    known_until: Option<Instant>,
+    asked: bool,
+    /// Which target is connected to next.
+    preferred: usize,
+}
+
+impl Relay {
+    /// No connections yet; sockets are registered with tokens from `first_token` on.
+    #[must_use]
+    pub fn new(hostname: String, limits: Limits, registry: Registry, first_token: usize) -> Self {
+        Self {
+            hostname,
+            limits,
+            registry,
+            first_token,
+            places: HashMap::new(),
+            connections: Slab::new(),
+            lookups: HashMap::new(),
+            unasked: Vec::new(),
+            next_lookup: 0,
+            finished: Vec::new(),
+            buffer: vec![0; BUFFER],
+        }
+    }
+
+    /// A new table is in force.
+    pub fn reconfigure(&mut self, hostname: String, limits: Limits) {
+        (self.hostname, self.limits) = (hostname, limits);
+    }
+
+    /// Takes an errand.
+    pub fn submit(&mut self, destination: &Destination, errand: Errand) {
+        let place = self.places.entry(destination.clone()).or_default();
+        place.waiting.push_back(errand);
+        self.pump(destination);
+    }
+
+    /// Errands that are over.
+    pub fn take_finished(&mut self) -> Vec<Finished> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Names to look up.
+    pub fn take_lookups(&mut self) -> Vec<Lookup> {
+        std::mem::take(&mut self.unasked)
+    }
+
+    /// Whether there is no connection.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// When something has to be looked at again, if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.connections
+            .iter()
+            .map(|(_, (_, connection))| {
+                connection.idle_since.map_or(connection.deadline, |since| since + KEEP_IDLE)
+            })
+            .min()
+    }
+
+    /// Something happened on the socket of this token.
+    pub fn ready(&mut self, token: Token) {
+        if let Some(key) = token.0.checked_sub(self.first_token) {
+            self.drive(key);
+        }
+    }
+
+    /// A name was looked up, or cannot be.
+    pub fn resolved(&mut self, number: u64, answer: Result<Vec<IpAddr>, String>) {
+        let Some((destination, host)) = self.lookups.remove(&number) else { return };
+        if let Some(place) = self.places.get_mut(&destination) {
+            place.answers.insert(host, answer);
+        }
+        self.pump(&destination);
+    }
+
+    /// Ends what has taken too long.
+    pub fn tick(&mut self, now: Instant) {
+        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let Some((destination, connection)) = self.connections.get_mut(key) else { continue };
+            match connection.idle_since {
+                Some(since) if since + KEEP_IDLE <= now => {
+                    if let Some(place) = self.places.get_mut(destination) {
+                        place.idle.retain(|idle| *idle != key);
+                    }
+                    connection.quit();
+                    self.drive(key);
+                }
+                None if connection.deadline <= now => {
+                    connection.lose(Trouble::TimedOut);
+                    self.drive(key);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Says goodbye on every connection that has nothing to do.
+    pub fn close_idle(&mut self) {
+        self.tick(Instant::now() + KEEP_IDLE);
+    }
+
+    /// Gives errands that wait to connections that can take them, and makes connections.
+    fn pump(&mut self, destination: &Destination) {
+        loop {
+            let Some(place) = self.places.get_mut(destination) else { return };
+            if place.waiting.is_empty() {
+                return;
+            }
+            if let Some(key) = place.idle.pop() {
+                let errand = place.waiting.pop_front();
+                if let (Some((_, connection)), Some(errand)) = (self.connections.get_mut(key), errand) {
+                    connection.begin(errand);
+                    self.drive(key);
+                }
+                continue;
+            }
+            match self.targets(destination) {
+                Targets::Known => {}
+                Targets::Asked => return,
+                Targets::None(why) => return self.give_up(destination, &Trouble::Unreachable(why)),
+            }
+            let Some(place) = self.places.get(destination) else { return };
+            let enough = place.pending >= place.waiting.len()
+                || place.connections >= self.limits.each
+                || self.connections.len() >= self.limits.all;
+            if enough {
+                return;
+            }
+            self.connect(destination);
+        }
+    }
+
+    /// Makes sure that the addresses of a destination are known, or asked for.
+    fn targets(&mut self, destination: &Destination) -> Targets {
+        let Some(place) = self.places.get_mut(destination) else { return Targets::Asked };
+        if place.known_until.is_some_and(|until| until > Instant::now() || place.connections > 0) {
+            return Targets::Known;
+        }
+        if !place.asked {
+            place.asked = true;
+            place.answers.clear();
+            for hop in &destination.hops {
+                if let Hop::Name(host, _) = hop {
+                    self.next_lookup += 1;
+                    self.lookups.insert(self.next_lookup, (destination.clone(), host.clone()));
+                    self.unasked.push(Lookup { number: self.next_lookup, host: host.clone() });
+                }
+            }
+        }
+        match place.collect(destination) {
+            None => Targets::Asked,
+            Some(Ok(targets)) => {
+                (place.targets, place.asked, place.preferred) = (targets, false, 0);
+                place.known_until = Some(Instant::now() + KEEP_ADDRESSES);
+                Targets::Known
+            }
+            Some(Err(why)) => {
+                place.asked = false;
+                Targets::None(why)
+            }
+        }
+    }
+
+    fn connect(&mut self, destination: &Destination) {
+        let Some(place) = self.places.get_mut(destination) else { return };
+        let Some(target) = place.targets.get(place.preferred).cloned() else { return };
+        let opened = Connection::open(target, destination.dialect, &self.hostname, destination.timeout);
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let opened = opened.and_then(|mut connection| {
+            let token = Token(self.first_token + key);
+            self.registry.register(connection.socket(), token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok(connection)
+        });
+        match opened {
+            Ok(connection) => {
+                place.connections += 1;
+                place.pending += 1;
+                entry.insert((destination.clone(), connection));
+            }
+            Err(error) => self.unreachable(destination, &trouble_of(&error)),
+        }
+    }
+
+    fn drive(&mut self, key: usize) {
+        loop {
+            let Some((destination, connection)) = self.connections.get_mut(key) else { return };
+            let was_ready = connection.was_ready;
+            let wish = connection.drive(&mut self.buffer);
+            let newly_ready = connection.was_ready && !was_ready;
+            let destination = destination.clone();
+            if newly_ready && let Some(place) = self.places.get_mut(&destination) {
+                place.pending -= 1;
+            }
+            match wish {
+                Wish::Nothing => return,
+                Wish::Errand => {
+                    if !self.find_work(&destination, key) {
+                        return;
+                    }
+                }
+                Wish::Done(errand, verdicts) => self.finish(&destination, key, errand, verdicts),
+                Wish::Close(trouble) => return self.close(&destination, key, trouble),
+            }
+        }
+    }
+
+    /// Gives a free connection the next errand; says whether there was one.
+    fn find_work(&mut self, destination: &Destination, key: usize) -> bool {
+        let Some(place) = self.places.get_mut(destination) else { return false };
+        let Some((_, connection)) = self.connections.get_mut(key) else { return false };
+        match place.waiting.pop_front() {
+            Some(errand) => {
+                connection.begin(errand);
+                true
+            }
+            None => {
+                if connection.idle_since.is_none() {
+                    connection.idle_since = Some(Instant::now());
+                    place.idle.push(key);
+                }
+                false
+            }
+        }
+    }
+
+    fn finish(&mut self, destination: &Destination, key: usize, errand: Errand, verdicts: Vec<Verdict>) {
+        let relay = self
+            .connections
+            .get(key)
+            .map(|(_, connection)| connection.target.to_string())
+            .unwrap_or_default();
+        let Some(place) = self.places.get_mut(destination) else { return };
+        let again = errand.attempts < place.targets.len();
+        let (mut reports, mut rest) = (Vec::new(), Vec::new());
+        for (index, (number, verdict)) in errand.numbers.iter().zip(verdicts).enumerate() {
+            if verdict.elsewhere && again {
+                rest.push(index);
+            } else {
+                reports.push((*number, report(verdict).by(relay.as_str())));
+            }
+        }
+        if !reports.is_empty() {
+            self.finished.push(Finished { ticket: errand.ticket, reports });
+        }
+        if !rest.is_empty() {
+            place.waiting.push_front(errand.only(&rest));
+        }
+    }
+
+    fn close(&mut self, destination: &Destination, key: usize, trouble: Option<Trouble>) {
+        let (_, mut connection) = self.connections.remove(key);
+        // A socket that is closed is not watched any more, whatever the kernel says to this.
+        let _gone = self.registry.deregister(connection.socket());
+        let Some(place) = self.places.get_mut(destination) else { return };
+        place.connections -= 1;
+        place.idle.retain(|idle| *idle != key);
+        if !connection.was_ready {
+            place.pending -= 1;
+            let trouble = trouble.unwrap_or(Trouble::Closed);
+            self.unreachable(destination, &trouble);
+        }
+        self.pump(destination);
+        self.pump_those_who_wait();
+        self.places.retain(|_, place| !place.waiting.is_empty() || place.connections > 0 || place.is_fresh());
+    }
+
+    /// One address did not answer: the next is tried, and after the last all who wait are deferred.
+    fn unreachable(&mut self, destination: &Destination, trouble: &Trouble) {
+        let Some(place) = self.places.get_mut(destination) else { return };
+        if place.connections > place.pending {
+            return;
+        }
+        place.preferred += 1;
+        if place.preferred >= place.targets.len() {
+            place.preferred = 0;
+            self.give_up(destination, trouble);
+        }
+    }
+
+    fn give_up(&mut self, destination: &Destination, trouble: &Trouble) {
+        let Some(place) = self.places.get_mut(destination) else { return };
+        let relay = place.targets.last().map(ToString::to_string).unwrap_or_default();
+        for errand in place.waiting.drain(..) {
+            let deferred = || Report::deferred(trouble.status(), trouble.to_string()).by(relay.as_str());
+            let reports = errand.numbers.iter().map(|number| (*number, deferred())).collect();
+            self.finished.push(Finished { ticket: errand.ticket, reports });
+        }
+    }
+
+    /// A connection has become free for somebody else.
+    fn pump_those_who_wait(&mut self) {
+        if self.connections.len() >= self.limits.all {
+            return;
+        }
+        let hungry = |place: &Place| !place.waiting.is_empty() && place.pending == 0;
+        let waiting: Vec<Destination> = self
+            .places
+            .iter()
+            .filter(|(_, place)| hungry(place))
+            .map(|(destination, _)| destination.clone())
+            .collect();
+        for destination in waiting {
+            self.pump(&destination);
+        }
+    }
+}
+
+/// What is known of where a destination is.
+enum Targets {
+    Known,
+    Asked,
+    None(String),
+}
+
+impl Place {
+    fn is_fresh(&self) -> bool {
+        self.known_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// The targets of all hops in their order, once every name is answered.
+    fn collect(&self, destination: &Destination) -> Option<Result<Vec<Target>, String>> {
+        let mut targets = Vec::new();
+        let mut why = String::new();
+        for hop in &destination.hops {
+            match hop {
+                Hop::Address(address, port) => {
+                    targets.push(Target::Tcp(None, SocketAddr::new(*address, *port)))
+                }
+                Hop::Unix(path) => targets.push(Target::Unix(path.clone())),
+                Hop::Name(host, port) => match self.answers.get(host)? {
+                    Ok(addresses) => targets.extend(
+                        addresses
+                            .iter()
+                            .map(|ip| Target::Tcp(Some(host.clone()), SocketAddr::new(*ip, *port))),
+                    ),
+                    Err(error) => why = format!("{host}: {error}"),
+                },
+            }
+        }
+        Some(if targets.is_empty() { Err(why) } else { Ok(targets) })
+    }
+}
+
+impl Errand {
+    /// The same for some of its recipients, to be tried once more.
+    fn only(self, indexes: &[usize]) -> Self {
+        let pick = |index: &usize| {
+            Some((*self.numbers.get(*index)?, self.transaction.recipients.get(*index)?.clone()))
+        };
+        let (numbers, recipients) = indexes.iter().filter_map(pick).unzip();
+        let transaction = Transaction { recipients, ..self.transaction };
+        Self { numbers, transaction, attempts: self.attempts + 1, ..self }
+    }
+}
+
+fn trouble_of(error: &io::Error) -> Trouble {
+    Trouble::Unreachable(error.to_string())
+}
+
+fn report(verdict: Verdict) -> Report {
+    match verdict.status.class() {
+        Class::Success => Report { status: verdict.status, ..Report::delivered(verdict.reply) },
+        Class::Transient => Report::deferred(verdict.status, verdict.reply),
+        Class::Permanent => Report::failed(verdict.status, verdict.reply),
+    }
+}

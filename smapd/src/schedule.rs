@@ -1,0 +1,92 @@
+#![deny(clippy::disallowed_methods)]
+//! When deferred messages are tried again: pure, and told the time.
+//!
+//! Holds nothing of a message but its id and the time it is due: 200,000 of them are a few megabytes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use netperm::schema::Smapd;
+use smap_common::clock::Timestamp;
+use smap_common::spool::QueueId;
+
+#[cfg(test)]
+mod tests;
+
+/// Messages and the times they are due.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    by_time: BTreeSet<(Timestamp, QueueId)>,
+    by_id: HashMap<QueueId, Timestamp>,
+}
+
+impl Schedule {
+    /// A message is due at that time, and at no other.
+    pub fn set(&mut self, id: QueueId, at: Timestamp) {
+        self.remove(id);
+        self.by_id.insert(id, at);
+        self.by_time.insert((at, id));
+    }
+
+    /// A message is not waiting any more.
+    pub fn remove(&mut self, id: QueueId) {
+        if let Some(at) = self.by_id.remove(&id) {
+            self.by_time.remove(&(at, id));
+        }
+    }
+
+    /// Whether the message waits.
+    #[must_use]
+    pub fn contains(&self, id: QueueId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// Takes the message that has been due for longest.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<QueueId> {
+        let (at, id) = self.by_time.first().copied()?;
+        (at <= now).then(|| {
+            self.remove(id);
+            id
+        })
+    }
+
+    /// When the next message is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+}
+
+/// What to do with a message that could not be delivered to everyone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// Try again then.
+    Retry(Timestamp),
+    /// It has waited for longer than `expire`.
+    GiveUp,
+}
+
+/// Decides whether and when a message that arrived then, and has been tried so often, is tried again. The last
+/// attempt is made when it expires, not later.
+#[must_use]
+pub fn prospect(smapd: &Smapd, arrived: Timestamp, attempts: u32, now: Timestamp) -> Prospect {
+    let expires = arrived.after(smapd.expire);
+    if now >= expires {
+        return Prospect::GiveUp;
+    }
+    Prospect::Retry(now.after(smapd.retry.after(attempts)).min(expires))
+}
+
+/// When a message with a recorded next attempt is due, after a restart. A clock that was set back must not make
+/// it wait for longer than the longest step of the schedule.
+#[must_use]
+pub fn due(smapd: &Smapd, recorded: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let longest = smapd.retry.iter().max().unwrap_or(Duration::ZERO);
+    recorded.unwrap_or(now).min(now.after(longest))
+}
+
+/// Whether the sender is to be told of the delay now.
+#[must_use]
+pub fn is_late(smapd: &Smapd, arrived: Timestamp, now: Timestamp) -> bool {
+    now.since(arrived) >= smapd.warn
+}

@@ -1,0 +1,72 @@
+//! A few threads for what can only block: mailboxes, bodies for programs, notifications, syncs.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use mio::Waker;
+
+/// Enough to keep a disk busy.
+const THREADS: usize = 4;
+
+type Work<T> = Box<dyn FnOnce() -> T + Send>;
+
+/// The threads, and what they have done.
+#[derive(Debug)]
+pub struct Workers<T> {
+    work: Sender<(u64, Work<T>)>,
+    done: Receiver<(u64, T)>,
+    busy: usize,
+}
+
+impl<T: Send + 'static> Workers<T> {
+    /// Starts the threads; each wakes the loop when something is done.
+    ///
+    /// # Errors
+    /// The system has no threads left.
+    pub fn start(waker: &Arc<Waker>) -> io::Result<Self> {
+        let (work, inbox) = channel::<(u64, Work<T>)>();
+        let (outbox, done) = channel();
+        let inbox = Arc::new(Mutex::new(inbox));
+        for number in 0..THREADS {
+            let (inbox, outbox, waker) = (Arc::clone(&inbox), outbox.clone(), Arc::clone(waker));
+            thread::Builder::new()
+                .name(format!("worker {number}"))
+                .spawn(move || while serve_one(&inbox, &outbox, &waker) {})?;
+        }
+        Ok(Self { work, done, busy: 0 })
+    }
+
+    /// Has this done; what it gives comes back with the ticket.
+    pub fn submit(&mut self, ticket: u64, work: impl FnOnce() -> T + Send + 'static) {
+        // The threads live as long as this does.
+        if self.work.send((ticket, Box::new(work))).is_ok() {
+            self.busy += 1;
+        }
+    }
+
+    /// The next thing that is done.
+    pub fn take_done(&mut self) -> Option<(u64, T)> {
+        let done = self.done.try_recv().ok()?;
+        self.busy -= 1;
+        Some(done)
+    }
+
+    /// Whether nothing is being done.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.busy == 0
+    }
+}
+
+/// Does one thing; says whether there may be more.
+fn serve_one<T>(inbox: &Mutex<Receiver<(u64, Work<T>)>>, outbox: &Sender<(u64, T)>, waker: &Waker) -> bool {
+    let next = match inbox.lock() {
+        Ok(inbox) => inbox.recv(),
+        Err(_) => return false,
+    };
+    let Ok((ticket, work)) = next else { return false };
+    let sent = outbox.send((ticket, work())).is_ok();
+    sent && waker.wake().is_ok()
+}
