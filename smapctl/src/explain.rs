@@ -1,0 +1,174 @@
+//! `smapctl explain`: what becomes of a message, and which line of the table decides it.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+use netperm::policy::{self, Reason, Route, Verdict};
+use netperm::site::Site;
+use netperm::transport::Names;
+use netperm::{Client, ClientName, Transport};
+use serde::Serialize;
+use smap_common::address::Address;
+use smap_common::exit::Exit;
+
+use crate::arguments::Question;
+use crate::error::Error;
+use crate::show;
+
+/// More than any chain of `local:` has steps.
+const MOST_STEPS: usize = 10;
+
+/// The answer, in the order in which a message meets it.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    client: String,
+    from: String,
+    to: String,
+    connect: Stage,
+    recipient: Stage,
+    route: Vec<Step>,
+}
+
+/// One decision of smap.
+#[derive(Debug, Serialize)]
+struct Stage {
+    verdict: &'static str,
+    reason: &'static str,
+    why: String,
+}
+
+/// One step on the way out.
+#[derive(Debug, Serialize)]
+struct Step {
+    recipient: String,
+    /// None: the table does not say where.
+    transport: Option<String>,
+    /// The file or the arguments that the transport comes to for this recipient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    reason: &'static str,
+    why: String,
+    /// A line that would say where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add: Option<String>,
+}
+
+/// Answers a question on `out`.
+///
+/// # Errors
+/// The table is wrong, or `out` fails.
+pub fn run(table: &Path, question: &Question, out: &mut impl Write) -> Result<Exit, Error> {
+    let explanation = Explanation::of(&Site::load(table)?, question);
+    if question.json {
+        serde_json::to_writer_pretty(&mut *out, &explanation)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{explanation}")?;
+    }
+    Ok(Exit::Ok)
+}
+
+impl Explanation {
+    /// What the policy says.
+    #[must_use]
+    pub fn of(site: &Site, question: &Question) -> Self {
+        let client = Client { address: question.client.to_canonical(), name: ClientName::NotAsked };
+        let sender = question.from.as_ref().and_then(|from| from.address());
+        Self {
+            client: client.address.to_string(),
+            from: sender.map_or("<>".to_owned(), |address| format!("<{address}>")),
+            to: format!("<{}>", question.to),
+            connect: Stage::of(policy::connect(&site.smap, &client)),
+            recipient: Stage::of(policy::recipient(&site.smap, &site.hostname, &client, &question.to)),
+            route: route(site, sender, question.to.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![
+            ["connect".to_owned(), self.connect.verdict.to_owned(), self.connect.why.clone()],
+            ["recipient".to_owned(), self.recipient.verdict.to_owned(), self.recipient.why.clone()],
+        ];
+        for (number, step) in self.route.iter().enumerate() {
+            let label = if number == 0 { "route" } else { step.recipient.as_str() };
+            let kind = step.transport.as_ref().and_then(|transport| transport.split([':', ' ']).next());
+            rows.push([label.to_owned(), kind.unwrap_or("nowhere").to_owned(), step.why.clone()]);
+            let more = step.target.iter().map(|target| format!("-> {target}"));
+            let more = more.chain(step.add.iter().map(|add| format!("add: {add}")));
+            rows.extend(more.map(|more| [String::new(), String::new(), more]));
+        }
+        writeln!(f, "from {} at {} to {}", self.from, self.client, self.to)?;
+        f.write_str(&show::columns(&rows))?;
+        match (self.connect.verdict, self.recipient.verdict) {
+            ("permit", "permit") => Ok(()),
+            ("permit", _) => writeln!(f, "smap refuses this recipient, so smapd never sees it."),
+            _ => writeln!(f, "smap turns this client away, so nothing else happens."),
+        }
+    }
+}
+
+impl Stage {
+    fn of(verdict: Verdict<'_>) -> Self {
+        let reason = verdict.reason();
+        Self {
+            verdict: if verdict.is_permit() { "permit" } else { "refuse" },
+            reason: reason.id(),
+            why: reason.to_string(),
+        }
+    }
+}
+
+/// Every step: `local:` leads to another address, which is routed again.
+fn route(site: &Site, sender: Option<&Address>, recipient: Address) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut next = Some(recipient);
+    while let Some(recipient) = next.take().filter(|_| steps.len() < MOST_STEPS) {
+        let step = |transport: Option<&Transport>, reason: Reason<'_>, add| Step {
+            recipient: format!("<{recipient}>"),
+            transport: transport.map(ToString::to_string),
+            target: transport.and_then(|transport| target(site, transport, sender, &recipient)),
+            reason: reason.id(),
+            why: reason.to_string(),
+            add,
+        };
+        match policy::route(&site.smapd, &site.hostname, &recipient) {
+            Route::Nowhere { reason, add } => steps.push(step(None, reason, Some(add))),
+            Route::Through { transport, reason } => {
+                steps.push(step(Some(transport), reason, None));
+                if let Transport::Local(user) = transport {
+                    next = format!("{user}@{}", site.hostname).parse().ok();
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// What the transport comes to for this recipient.
+fn target(
+    site: &Site,
+    transport: &Transport,
+    sender: Option<&Address>,
+    recipient: &Address,
+) -> Option<String> {
+    let domain = recipient.domain().unwrap_or(&site.hostname).to_string();
+    let sender = sender.map(ToString::to_string).unwrap_or_default();
+    let names = Names { user: recipient.local_part(), domain: &domain, sender: &sender };
+    let expanded = match transport {
+        Transport::Maildir(path) | Transport::Mbox(path) => {
+            path.expand(names.user, names.domain).map(|path| path.display().to_string())
+        }
+        Transport::Pipe { program, args, .. } => {
+            let args: Result<Vec<String>, _> = args.iter().map(|arg| arg.expand(&names)).collect();
+            args.map(|args| format!("{:?} {args:?}", program.display().to_string()))
+        }
+        Transport::Sendmail { .. } => {
+            return site.smapd.sendmail.as_ref().map(|path| path.0.display().to_string());
+        }
+        _ => return None,
+    };
+    Some(expanded.unwrap_or_else(|unsafe_name| format!("undeliverable: {unsafe_name}")))
+}

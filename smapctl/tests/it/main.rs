@@ -1,0 +1,6 @@
+//! What an operator sees: golden texts, and real spools.
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod real;
