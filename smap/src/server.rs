@@ -19,7 +19,9 @@ use crate::replies;
 use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket};
 use crate::stream::Stream;
 
-/// Octets read from the client at a time.
+/// Octets read from the client at a time: commands are short, and an idle session costs little memory.
+const FIRST_READ: usize = 2 * 1024;
+/// Octets read at a time from a client that has more to say.
 const READ: usize = 32 * 1024;
 
 /// What a session is served with.
@@ -152,7 +154,7 @@ struct Run<'a, S, F: Folder> {
 
 impl<S: Stream, F: Folder> Run<'_, S, F> {
     fn life(&mut self) -> End {
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; FIRST_READ];
         let mut input = Input::Begin;
         loop {
             input = match self.session.step(input) {
@@ -184,7 +186,7 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
         }
     }
 
-    fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Input<'b>, End> {
+    fn read<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<Input<'b>, End> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let patience = left.min(self.service.table.timeout);
         if left.is_zero() {
@@ -193,7 +195,12 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
         self.flush(patience)?;
         match self.stream.read(buffer, patience) {
             Ok(0) => Err("the client closed the connection"),
-            Ok(read) => Ok(Input::Received(buffer.get(..read).unwrap_or_default())),
+            Ok(read) => {
+                if read == buffer.len() && read < READ {
+                    buffer.resize(READ, 0);
+                }
+                Ok(Input::Received(buffer.get(..read).unwrap_or_default()))
+            }
             Err(error)
                 if error.kind() == io::ErrorKind::TimedOut && patience < self.service.table.timeout =>
             {

@@ -73,9 +73,9 @@ impl Helper {
 fn begin(link: BorrowedFd<'_>) -> io::Result<()> {
     nothing_to_read_or_write()?;
     close_all_but(link)?;
-    children_are_ours_to_reap()?;
     let deaf_to: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-    Ok(deaf_to.thread_block()?)
+    deaf_to.thread_set_mask()?;
+    Ok(default_actions()?)
 }
 
 fn nothing_to_read_or_write() -> io::Result<()> {
@@ -104,10 +104,12 @@ fn close_all_but(link: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Where whoever started smapd ignored SIGCHLD, the kernel would forget how a program ended.
+/// What was ignored by whoever started smapd is not ignored here, nor by programs: where SIGCHLD is, the kernel
+/// forgets how they ended. SIGPIPE alone stays ignored; the standard library gives it back to programs.
 #[expect(unsafe_code, reason = "setting a signal's action is unsafe where it installs a handler")]
-fn children_are_ours_to_reap() -> nix::Result<()> {
-    for inherited in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+fn default_actions() -> nix::Result<()> {
+    let fixed = [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGPIPE];
+    for inherited in Signal::iterator().filter(|signal| !fixed.contains(signal)) {
         // SAFETY: the default action runs no code of ours.
         unsafe { signal(inherited, SigHandler::SigDfl) }?;
     }

@@ -20,6 +20,9 @@ use smap_common::status::Status;
 
 use crate::delivery::Report;
 
+#[cfg(test)]
+mod tests;
+
 /// Recipients of one transaction or one run of a program (RFC 5321 section 4.5.3.1.8 lets no server take fewer).
 const MAX_RECIPIENTS: usize = 100;
 /// How often `local:` may lead on.

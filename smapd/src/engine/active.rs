@@ -16,6 +16,9 @@ use crate::notify::{self, Kind};
 use crate::queue::Place;
 use crate::schedule::{Prospect, is_late, prospect};
 
+#[cfg(test)]
+mod tests;
+
 /// A message and this attempt at it.
 #[derive(Debug)]
 pub(super) struct Active {

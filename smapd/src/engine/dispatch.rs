@@ -22,7 +22,7 @@ use crate::notify::{self, Kind, Notice};
 use crate::plan::{self, Job, Program, Way};
 use crate::question::{Answer, Question};
 use crate::queue::{Place, Queue};
-use crate::relay::Errand;
+use crate::relay::{Errand, Lookup};
 use crate::runner::{self, Request};
 
 /// What a worker gives back.
@@ -123,9 +123,7 @@ impl Engine {
                 self.programs.waiting.push_back((ticket, content));
                 self.start_programs();
             }
-            Way::Settled(report) => {
-                self.reported(ticket, numbers.iter().map(|number| (*number, report.clone())).collect())
-            }
+            Way::Settled(report) => self.reported_all(ticket, &report),
         }
     }
 
@@ -152,21 +150,32 @@ impl Engine {
     pub(super) fn exchange(&mut self) {
         loop {
             let finished = self.relay.take_finished();
-            let lookups = self.relay.take_lookups();
-            if finished.is_empty() && lookups.is_empty() {
+            for finished in &finished {
+                self.reported(finished.ticket, &finished.reports);
+            }
+            self.lookups.extend(self.relay.take_lookups());
+            if !self.look_up() && finished.is_empty() {
                 return;
             }
-            for finished in finished {
-                self.reported(finished.ticket, finished.reports);
-            }
-            for lookup in lookups {
-                let number = lookup.number;
-                if let Err(error) = self.resolver.ask(&Question::Addresses { id: number, host: lookup.host })
-                {
+        }
+    }
+
+    /// Asks the resolver; says whether an answer came at once, because it cannot be asked.
+    fn look_up(&mut self) -> bool {
+        while let Some(Lookup { number, host }) = self.lookups.pop_front() {
+            match self.resolver.ask(&Question::Addresses { id: number, host: host.clone() }) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.lookups.push_front(Lookup { number, host });
+                    return false;
+                }
+                Err(error) => {
                     self.relay.resolved(number, Err(error.to_string()));
+                    return true;
                 }
             }
         }
+        false
     }
 
     pub(super) fn names_resolved(&mut self) -> Result<(), LoopError> {
@@ -257,12 +266,13 @@ impl Engine {
 
     fn reported_all(&mut self, ticket: u64, report: &Report) {
         let Some(Ticket::Job { job, .. }) = self.tickets.get(&ticket) else { return };
-        let reports = job.recipients.iter().map(|number| (*number, report.clone())).collect();
-        self.reported(ticket, reports);
+        let reports: Vec<(u32, Report)> =
+            job.recipients.iter().map(|number| (*number, report.clone())).collect();
+        self.reported(ticket, &reports);
     }
 
     /// Takes what became of some recipients of a job.
-    fn reported(&mut self, ticket: u64, reports: Vec<(u32, Report)>) {
+    fn reported(&mut self, ticket: u64, reports: &[(u32, Report)]) {
         let now = Timestamp::now();
         let Some(Ticket::Job { id, job, left }) = self.tickets.get_mut(&ticket) else { return };
         let (id, transport) = (*id, job.transport);
@@ -270,8 +280,8 @@ impl Engine {
         let job_is_over = *left == 0;
         let Some(active) = self.active.get_mut(&id) else { return };
         for (number, report) in reports {
-            log_delivery(active, number, transport, &report, now);
-            active.report(number, report, now);
+            log_delivery(active, *number, transport, report, now);
+            active.report(*number, report.clone(), now);
         }
         if job_is_over {
             active.outstanding -= 1;

@@ -30,7 +30,7 @@ use self::active::Active;
 use self::dispatch::{Done, Programs, Ticket};
 use self::durable::Unsynced;
 use crate::queue::{Place, Queue};
-use crate::relay::{Limits, Relay};
+use crate::relay::{Limits, Lookup, Relay};
 use crate::resolver::Resolver;
 use crate::runner::Runner;
 use crate::schedule::{self, Schedule};
@@ -82,6 +82,8 @@ pub struct Engine {
     active: HashMap<QueueId, Active>,
     tickets: HashMap<u64, Ticket>,
     programs: Programs,
+    /// Names that the resolver has no room for yet.
+    lookups: VecDeque<Lookup>,
     last_ticket: u64,
     unsynced: Unsynced,
     next_scan: Instant,
@@ -134,6 +136,7 @@ impl Engine {
             active: HashMap::new(),
             tickets: HashMap::new(),
             programs: Programs::default(),
+            lookups: VecDeque::new(),
             last_ticket: 0,
             unsynced: Unsynced::default(),
             next_scan: Instant::now(),
@@ -375,5 +378,7 @@ fn limits(site: &Site) -> Limits {
 pub fn block_signals() -> nix::Result<SignalFd> {
     let signals: SigSet = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     signals.thread_block()?;
+    // A mailbox that would grow too large is an error of one delivery, not the end of this process.
+    SigSet::from(Signal::SIGXFSZ).thread_block()?;
     SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }

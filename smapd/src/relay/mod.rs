@@ -26,6 +26,8 @@ use crate::plan::{Destination, Hop};
 const KEEP_IDLE: Duration = Duration::from_secs(2);
 /// How long looked-up addresses are used.
 const KEEP_ADDRESSES: Duration = Duration::from_secs(60);
+/// How long a host that refused one more connection is left with those that it has.
+const FULL: Duration = Duration::from_secs(5);
 /// Octets read, or taken from the spool, at a time.
 const BUFFER: usize = 32 * 1024;
 
@@ -109,6 +111,8 @@ struct Place {
     asked: bool,
     /// Which target is connected to next.
     preferred: usize,
+    /// Until when no more connections are tried beside those that work.
+    full_until: Option<Instant>,
 }
 
 impl Relay {
@@ -233,10 +237,8 @@ impl Relay {
                 Targets::None(why) => return self.give_up(destination, &Trouble::Unreachable(why)),
             }
             let Some(place) = self.places.get(destination) else { return };
-            let enough = place.pending >= place.waiting.len()
-                || place.connections >= self.limits.each
-                || self.connections.len() >= self.limits.all;
-            if enough {
+            let full = place.connections >= self.limits.each || self.connections.len() >= self.limits.all;
+            if full || place.has_enough(Instant::now()) {
                 return;
             }
             self.connect(destination);
@@ -308,7 +310,11 @@ impl Relay {
             match wish {
                 Wish::Nothing => return,
                 Wish::Errand => {
-                    if !self.find_work(&destination, key) {
+                    let found = self.find_work(&destination, key);
+                    if newly_ready {
+                        self.pump(&destination);
+                    }
+                    if !found {
                         return;
                     }
                 }
@@ -381,7 +387,9 @@ impl Relay {
     /// One address did not answer: the next is tried, and after the last all who wait are deferred.
     fn unreachable(&mut self, destination: &Destination, trouble: &Trouble) {
         let Some(place) = self.places.get_mut(destination) else { return };
-        if place.connections > place.pending {
+        if place.working() > 0 {
+            // It takes no more than it has: one too many is no reason to give anything up.
+            place.full_until = Some(Instant::now() + FULL);
             return;
         }
         place.preferred += 1;
@@ -427,6 +435,18 @@ enum Targets {
 }
 
 impl Place {
+    /// Connections over which the server has agreed to talk.
+    fn working(&self) -> usize {
+        self.connections - self.pending
+    }
+
+    /// Whether no further connection is wanted now. A host that has not answered gets one at a time, one that
+    /// answers gets as many more as it already has.
+    fn has_enough(&self, now: Instant) -> bool {
+        let full = self.working() > 0 && self.full_until.is_some_and(|until| until > now);
+        full || self.pending >= self.waiting.len().min(self.working().max(1))
+    }
+
     fn is_fresh(&self) -> bool {
         self.known_until.is_some_and(|until| until > Instant::now())
     }

@@ -36,8 +36,7 @@ pub(super) fn live(link: Link, max_children: usize, grace: Duration) {
     }
 }
 
-/// The end of a program is an event like any other. The programs themselves start with nothing blocked: the
-/// standard library sees to that.
+/// The end of a program is an event like any other.
 fn children_signals() -> nix::Result<SignalFd> {
     let signals: SigSet = [Signal::SIGCHLD].into_iter().collect();
     signals.thread_block()?;
@@ -153,6 +152,13 @@ impl Life {
     }
 }
 
+/// A program starts with nothing blocked, whatever the runner is deaf to.
+#[expect(unsafe_code, reason = "the standard library passes the runner's own signal mask on")]
+fn hear_all_signals(command: &mut Command) {
+    // SAFETY: between fork and exec only what is safe in a signal handler may be done; sigprocmask is.
+    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
+}
+
 /// A program that runs.
 struct Job {
     number: u64,
@@ -180,7 +186,8 @@ impl Job {
         let (program, arguments) = request.argv.split_first().ok_or_else(invalid)?;
         let (pipe, output) = io::pipe()?;
         set_nonblocking(pipe.as_fd())?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env_clear()
             .envs(ENVIRONMENT)
@@ -189,8 +196,9 @@ impl Job {
             .process_group(0)
             .stdin(Stdio::from(body))
             .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()?;
+            .stderr(output);
+        hear_all_signals(&mut command);
+        let child = command.spawn()?;
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(|_| invalid())?);
         // A deadline beyond the clock's end is none that anyone will see.
         let far = Duration::from_hours(24 * 365);

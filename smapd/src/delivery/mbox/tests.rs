@@ -24,8 +24,9 @@ fn messages(file: &Path) -> Vec<String> {
             messages.push(String::new());
             continue;
         }
-        let quoted = line.starts_with('>') && line.trim_start_matches('>').starts_with("From ");
-        messages.last_mut().unwrap().push_str(if quoted { &line[1..] } else { line });
+        let quoted = line.trim_start_matches('>').starts_with("From ");
+        let line = if quoted { line.strip_prefix('>').unwrap() } else { line };
+        messages.last_mut().unwrap().push_str(line);
     }
     messages.into_iter().map(|message| message.strip_suffix('\n').unwrap().to_owned()).collect()
 }
@@ -49,9 +50,9 @@ fn messages_read_back_as_they_were() {
 #[test]
 fn the_first_line_names_sender_and_time() {
     let line = |path: &str| from_line(&sender(path), AT);
-    assert_eq!(line("<a@b.example>"), "From a@b.example Sat Nov 21 08:28:31 2026\n");
-    assert_eq!(line("<>"), "From MAILER-DAEMON Sat Nov 21 08:28:31 2026\n");
-    assert_eq!(line("<\"a b\"@c.example>"), "From \"a_b\"@c.example Sat Nov 21 08:28:31 2026\n");
+    assert_eq!(line("<a@b.example>"), "From a@b.example Sat Nov 21 07:48:31 2026\n");
+    assert_eq!(line("<>"), "From MAILER-DAEMON Sat Nov 21 07:48:31 2026\n");
+    assert_eq!(line("<\"a b\"@c.example>"), "From \"a_b\"@c.example Sat Nov 21 07:48:31 2026\n");
     assert_eq!(
         from_line(&sender("<a@b.example>"), Timestamp::from_micros(0)),
         "From a@b.example Thu Jan  1 00:00:00 1970\n"

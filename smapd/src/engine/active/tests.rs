@@ -1,0 +1,105 @@
+use super::*;
+use smap_common::spool::{Draft, Incoming, Opened};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn active(sender: &str, recipients: &[&str]) -> Active {
+    let recipients: String = recipients.iter().map(|one| format!("RCPT {one}\n")).collect();
+    let text = format!(
+        "smap 1\nID 1K3N5Q0ZB7R2M4D8XJ9WTV\nTIME 0.0\nCLIENT -\nROLE mx\nFROM <{sender}>\n{recipients}\n"
+    );
+    let (envelope, _) = Envelope::parse(text.as_bytes()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let fd = std::fs::File::open(folder.path()).unwrap();
+    let draft = Draft::begin(&Incoming::new(fd.try_clone().unwrap().into()), &envelope).unwrap();
+    let proof = draft.commit().unwrap();
+    let owner = nix::unistd::geteuid().as_raw();
+    let opened = Message::open(fd.as_fd(), proof.id().as_str(), &[owner]).unwrap();
+    let Opened::Message(message) = opened else { panic!("{opened:?}") };
+    Active::new(*message, Place::Incoming, QueueState::default())
+}
+
+fn deferred() -> Report {
+    Report::deferred(Status::transient(4, 1), "450 later")
+}
+
+fn failed() -> Report {
+    Report::failed(Status::permanent(1, 1), "550 no")
+}
+
+#[test]
+fn a_message_that_everyone_has_is_done() {
+    let mut active = active("a@b", &["<c@d>", "<e@d>"]);
+    active.report(0, Report::delivered("250 ok"), at(1));
+    active.report(1, Report::delivered("250 ok"), at(1));
+    let conclusion = active.conclude(&Smapd::default(), at(1));
+    assert_eq!((conclusion.next, conclusion.failed.len()), (None, 0));
+    assert!(active.pending().is_empty());
+}
+
+#[test]
+fn who_is_delivered_is_marked_before_the_others_are() {
+    let mut active = active("a@b", &["<c@d>", "<e@d>", "<f@d>"]);
+    active.report(1, Report::delivered("250 ok"), at(1));
+    active.report(2, deferred(), at(1));
+    let marks: Vec<u32> = active.take_delivered().iter().map(|mark| mark.recipient).collect();
+    assert_eq!(marks, [1]);
+    assert_eq!(active.take_delivered(), []);
+    let marks: Vec<u32> = active.take_unwritten().iter().map(|mark| mark.recipient).collect();
+    assert_eq!(marks, [2]);
+}
+
+#[test]
+fn a_failure_is_not_marked_before_its_sender_is_told() {
+    let mut active = active("a@b", &["<c@d>", "<e@d>"]);
+    active.report(0, failed(), at(1));
+    assert_eq!(active.take_delivered(), []);
+    active.report(1, deferred(), at(1));
+    let conclusion = active.conclude(&Smapd::default(), at(1));
+    assert_eq!(conclusion.failed, [0]);
+    assert_eq!(conclusion.next, Some(at(301)));
+    assert_eq!(active.take_unwritten().len(), 2);
+}
+
+#[test]
+fn the_sender_hears_only_of_what_it_asked_for() {
+    let mut active = active("a@b", &["<c@d> NOTIFY=NEVER", "<e@d> NOTIFY=FAILURE"]);
+    active.report(0, failed(), at(1));
+    active.report(1, failed(), at(1));
+    assert_eq!(active.conclude(&Smapd::default(), at(1)).failed, [1]);
+}
+
+#[test]
+fn what_waited_too_long_has_failed() {
+    let mut active = active("a@b", &["<c@d>"]);
+    active.report(0, deferred(), at(1));
+    let smapd = Smapd::default();
+    let conclusion = active.conclude(&smapd, at(0).after(smapd.expire));
+    assert_eq!((conclusion.next, conclusion.failed), (None, vec![0]));
+    let mark = &active.state.marks[&0];
+    assert_eq!((mark.outcome, mark.status.to_string().as_str()), (Outcome::Failed, "5.4.7"));
+    assert_eq!(mark.reply, "450 later");
+}
+
+#[test]
+fn the_sender_is_told_of_a_delay_once() {
+    let mut active = active("a@b", &["<c@d>"]);
+    let smapd = Smapd::default();
+    active.report(0, deferred(), at(1));
+    assert_eq!(active.conclude(&smapd, at(1)).delayed, []);
+    let late = at(0).after(smapd.warn + Duration::from_secs(1));
+    assert_eq!(active.conclude(&smapd, late).delayed, [0]);
+    active.state.warned = Some(late);
+    assert_eq!(active.conclude(&smapd, late).delayed, []);
+}
+
+#[test]
+fn a_notification_that_failed_is_nobodys() {
+    let mut active = active("", &["<c@d>"]);
+    active.report(0, failed(), at(1));
+    assert!(active.is_double_bounce());
+}

@@ -1,0 +1,119 @@
+use super::*;
+use smap_common::spool::Outcome;
+
+/// A table of `tables/`, by its name.
+fn site(table: &str) -> Site {
+    Site::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/tables").join(table)).unwrap()
+}
+
+fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
+    let recipients: String = recipients.iter().map(|one| format!("RCPT <{one}>\n")).collect();
+    let text = format!(
+        "smap 1\nID 1K3N5Q0ZB7R2M4D8XJ9WTV\nTIME 1.0\nCLIENT -\nROLE mx\nFROM <{sender}>\n{recipients}\n"
+    );
+    Envelope::parse(text.as_bytes()).unwrap().0
+}
+
+fn all(table: &str, sender: &str, recipients: &[&str]) -> Vec<Job> {
+    let pending: Vec<u32> = (0..u32::try_from(recipients.len()).unwrap()).collect();
+    jobs(&site(table), &envelope(sender, recipients), &pending)
+}
+
+fn only(recipient: &str) -> Way {
+    let [job] = all("every-way", "a@b", &[recipient]).try_into().unwrap();
+    job.way
+}
+
+fn argv(way: &Way) -> Vec<&str> {
+    let Way::Program(program) = way else { panic!("no program: {way:?}") };
+    program.argv.iter().map(String::as_str).collect()
+}
+
+fn settled(way: Way) -> (Outcome, String) {
+    let Way::Settled(report) = way else { panic!("not settled: {way:?}") };
+    (report.outcome, report.status.to_string())
+}
+
+#[test]
+fn recipients_of_one_destination_go_together_whatever_their_domain() {
+    let jobs = all("every-way", "a@b", &["x@relay.example", "y@maildir.example", "z@other.example"]);
+    assert_eq!(jobs.len(), 2);
+    assert_eq!((jobs[0].transport, jobs[0].recipients.as_slice()), ("smtp", [0, 2].as_slice()));
+    let Way::Relay(destination) = &jobs[0].way else { panic!() };
+    let hops = [Hop::Address([10, 0, 0, 5].into(), 2525), Hop::Name("mail.inside".to_owned(), 25)];
+    assert_eq!(destination.hops, hops);
+}
+
+#[test]
+fn a_hundred_recipients_fill_a_transaction() {
+    let names: Vec<String> = (0..250).map(|number| format!("u{number}@relay.example")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let sizes: Vec<usize> = all("every-way", "a@b", &names).iter().map(|job| job.recipients.len()).collect();
+    assert_eq!(sizes, [100, 100, 50]);
+}
+
+#[test]
+fn a_mailbox_is_a_path_made_of_the_recipient() {
+    assert_eq!(only("joe@maildir.example"), Way::Maildir("/mail/maildir.example/joe/".into()));
+}
+
+#[test]
+fn a_name_that_would_leave_its_folder_has_no_mailbox() {
+    for name in ["\"../../etc/cron.d/x\"", "\".\"", "\"..\"", "-x", "a/b"] {
+        assert_eq!(
+            settled(only(&format!("{name}@maildir.example"))),
+            (Outcome::Failed, "5.1.3".into()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn arguments_of_a_pipe_are_never_options_by_chance() {
+    assert_eq!(argv(&only("joe@pipe.example")), ["/bin/deliver", "--to", "joe", "-f", "a@b"]);
+    assert_eq!(argv(&only("\"a b;c\"@pipe.example")), ["/bin/deliver", "--to", "a b;c", "-f", "a@b"]);
+    assert_eq!(settled(only("-rf@pipe.example")).0, Outcome::Failed);
+}
+
+#[test]
+fn a_pipe_that_does_not_name_the_recipient_runs_once_for_all() {
+    assert_eq!(all("every-way", "a@b", &["x@all.example", "y@all.example"]).len(), 1);
+    assert_eq!(all("every-way", "a@b", &["x@pipe.example", "y@pipe.example"]).len(), 2);
+}
+
+#[test]
+fn sendmail_gets_the_sender_and_the_recipients_and_no_options_from_outside() {
+    let jobs = all("toolkit", "", &["-oQ/tmp@our.example", "postmaster"]);
+    assert_eq!(
+        argv(&jobs[0].way),
+        ["/usr/lib/sendmail", "-oi", "-f", "<>", "--", "-oQ/tmp@our.example", "postmaster"]
+    );
+    let jobs = all("toolkit", "a@b", &["x@y"]);
+    assert_eq!(argv(&jobs[0].way), ["/usr/lib/sendmail", "-oi", "-f", "a@b", "--", "x@y"]);
+}
+
+#[test]
+fn several_recipients_of_a_program_can_be_tried_one_by_one() {
+    let (site, envelope) = (site("toolkit"), envelope("a@b", &["x@y", "z@y"]));
+    let [job] = jobs(&site, &envelope, &[0, 1]).try_into().unwrap();
+    let alone = job.one_by_one(&site, &envelope);
+    assert_eq!(alone.iter().map(|job| job.recipients.clone()).collect::<Vec<_>>(), [[0], [1]]);
+    assert!(argv(&alone[1].way).ends_with(&["--", "z@y"]));
+}
+
+#[test]
+fn errors_and_discards_are_settled_at_once() {
+    assert_eq!(settled(only("x@error.example")), (Outcome::Failed, "5.1.1".into()));
+    assert_eq!(settled(only("x@later.example")), (Outcome::Deferred, "4.2.1".into()));
+    assert_eq!(settled(only("x@nothing.example")), (Outcome::Delivered, "2.0.0".into()));
+}
+
+#[test]
+fn what_has_no_way_waits_and_says_which_line_is_missing() {
+    let [job] = all("no-way", "a@b", &["postmaster"]).try_into().unwrap();
+    let Way::Settled(report) = job.way else { panic!() };
+    assert_eq!(report.outcome, Outcome::Deferred);
+    assert!(report.reply.contains("smap, smapd: domain gw.example"), "{}", report.reply);
+    let [job] = all("no-way", "a@b", &["x@elsewhere.example"]).try_into().unwrap();
+    assert_eq!(settled(job.way).0, Outcome::Deferred);
+}
