@@ -7,16 +7,18 @@
 //! Guarantees that a recipient counts as delivered only by a 2yz reply to the end of the text, that the text is
 //! sent only after a 354 with at least one recipient accepted, and that it holds no bare CR or LF.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use self::offers::Offers;
+use self::run::{Run, Stage};
 use crate::smtp::command::{Mail, Recipient};
 use crate::smtp::data::Stuffer;
-use crate::smtp::dsn::Notify;
 use crate::smtp::reply::{Reply, ReplyError, ReplyReader};
 use crate::status::{Class, Status};
 
+mod offers;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -127,41 +129,6 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Extensions that the server announced.
-#[derive(Debug, Clone, Copy, Default)]
-struct Offers {
-    pipelining: bool,
-    size: bool,
-    eight_bit: bool,
-    smtputf8: bool,
-    dsn: bool,
-}
-
-impl Offers {
-    fn of(reply: &Reply) -> Self {
-        let offered = |keyword: &str| {
-            let word =
-                |line: &String| line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case(keyword));
-            reply.lines.iter().skip(1).any(word)
-        };
-        Self {
-            pipelining: offered("PIPELINING"),
-            size: offered("SIZE"),
-            eight_bit: offered("8BITMIME"),
-            smtputf8: offered("SMTPUTF8"),
-            dsn: offered("DSN"),
-        }
-    }
-}
-
-/// A command that is answered by one reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Mail,
-    Rcpt(usize),
-    Data,
-}
-
 #[derive(Debug)]
 enum State {
     Greeting,
@@ -180,52 +147,6 @@ enum State {
     Resetting,
     Quitting,
     Over(Option<Trouble>),
-}
-
-/// A transaction that is under way.
-#[derive(Debug)]
-struct Run {
-    transaction: Transaction,
-    unsaid: VecDeque<Stage>,
-    unanswered: VecDeque<Stage>,
-    verdicts: Vec<Option<Verdict>>,
-}
-
-impl Run {
-    fn new(transaction: Transaction) -> Self {
-        let recipients = transaction.recipients.len();
-        let mut unsaid = VecDeque::from([Stage::Mail]);
-        unsaid.extend((0..recipients).map(Stage::Rcpt));
-        unsaid.push_back(Stage::Data);
-        Self { transaction, unsaid, unanswered: VecDeque::new(), verdicts: vec![None; recipients] }
-    }
-
-    /// Recipients that were accepted, and that the end of the text decides about.
-    fn is_open(&self) -> bool {
-        self.verdicts.iter().any(Option::is_none)
-    }
-
-    fn settle(&mut self, recipient: usize, verdict: Verdict) {
-        if let Some(slot) = self.verdicts.get_mut(recipient) {
-            slot.get_or_insert(verdict);
-        }
-    }
-
-    fn settle_rest(&mut self, verdict: &Verdict) {
-        for slot in &mut self.verdicts {
-            slot.get_or_insert_with(|| verdict.clone());
-        }
-    }
-
-    fn settle_next(&mut self, verdict: Verdict) {
-        if let Some(slot) = self.verdicts.iter_mut().find(|slot| slot.is_none()) {
-            *slot = Some(verdict);
-        }
-    }
-
-    fn into_verdicts(self) -> Vec<Verdict> {
-        self.verdicts.into_iter().flatten().collect()
-    }
 }
 
 /// One connection to a server.
@@ -405,9 +326,9 @@ impl Session {
     fn say_next(&mut self, run: &mut Run) {
         while let Some(stage) = run.unsaid.pop_front() {
             let line = match stage {
-                Stage::Mail => self.mail_line(&run.transaction),
+                Stage::Mail => self.offers.mail_line(&run.transaction),
                 Stage::Rcpt(index) => match run.transaction.recipients.get(index) {
-                    Some(recipient) => self.rcpt_line(recipient),
+                    Some(recipient) => self.offers.rcpt_line(recipient),
                     None => continue,
                 },
                 Stage::Data => "DATA".to_owned(),
@@ -418,26 +339,6 @@ impl Session {
                 return;
             }
         }
-    }
-
-    /// MAIL with the parameters that this server knows.
-    fn mail_line(&self, transaction: &Transaction) -> String {
-        let mut mail = transaction.mail.clone();
-        mail.parameters.size = self.offers.size.then_some(transaction.octets);
-        mail.parameters.body = mail.parameters.body.filter(|_| self.offers.eight_bit);
-        mail.parameters.smtputf8 &= self.offers.smtputf8;
-        if !self.offers.dsn {
-            (mail.parameters.ret, mail.parameters.envid) = (None, None);
-        }
-        format!("MAIL FROM:{mail}")
-    }
-
-    fn rcpt_line(&self, recipient: &Recipient) -> String {
-        let mut recipient = recipient.clone();
-        if !self.offers.dsn {
-            (recipient.notify, recipient.original) = (Notify::Unsaid, None);
-        }
-        format!("RCPT TO:{recipient}")
     }
 
     fn envelope_replied(&mut self, mut run: Run, reply: &Reply) -> Option<Action> {
@@ -543,24 +444,5 @@ impl Session {
         run.settle_rest(&Verdict::troubled(&trouble));
         self.state = State::Over(Some(trouble));
         Action::Done(run.into_verdicts())
-    }
-}
-
-impl Verdict {
-    fn replied(reply: &Reply) -> Self {
-        Self { status: reply.status_or_general(), reply: reply.to_string(), elsewhere: false }
-    }
-
-    /// RFC 5321 section 4.5.3.1.10: 552 after RCPT means too many recipients, now.
-    fn of_recipient(reply: &Reply) -> Self {
-        let verdict = Self::replied(reply);
-        match reply.code {
-            552 => Self { status: verdict.status.in_class(Class::Transient), ..verdict },
-            _ => verdict,
-        }
-    }
-
-    fn troubled(trouble: &Trouble) -> Self {
-        Self { status: trouble.status(), reply: trouble.to_string(), elsewhere: true }
     }
 }
