@@ -145,6 +145,14 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
     Ok(Confined { missing })
 }
 
+/// Closes every descriptor but 0, 1 and 2: what whoever started this process had open is not ours. To be called
+/// first of all, before anything is opened.
+#[expect(unsafe_code, reason = "no crate of ours wraps close_range")]
+pub fn close_inherited_descriptors() {
+    // SAFETY: nothing of this process owns a descriptor above 2 yet. Where the kernel is too old, they stay.
+    let _best_effort = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+}
+
 /// Whether programs that this process may start gain what their set-id bits say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetId {

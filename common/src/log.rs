@@ -298,20 +298,19 @@ pub enum Target {
     SyslogOrStderr,
 }
 
-/// Opens the log for this process; to be called once, before confinement.
-pub fn init(program: &'static str, target: Target) {
-    let syslog = || Syslog::open(program);
-    let backend: Box<dyn Log> = match target {
-        Target::Syslog => Box::new(syslog()),
-        Target::Stderr => Box::new(Stderr(program)),
-        Target::SyslogOrStderr => {
-            let syslog = syslog();
-            if syslog.is_open() { Box::new(syslog) } else { Box::new(Stderr(program)) }
-        }
+/// Opens the log for this process; to be called once, before confinement. Says whether it is descriptor 2.
+pub fn init(program: &'static str, target: Target) -> bool {
+    let syslog = Syslog::open(program);
+    let to_stderr = match target {
+        Target::Syslog => false,
+        Target::Stderr => true,
+        Target::SyslogOrStderr => !syslog.is_open(),
     };
+    let backend: Box<dyn Log> = if to_stderr { Box::new(Stderr(program)) } else { Box::new(syslog) };
     if log::set_boxed_logger(backend).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
+    to_stderr
 }
 
 struct Stderr(&'static str);
@@ -323,8 +322,9 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         let line = bounded(format!("{}[{}]: {}", self.0, std::process::id(), record.args()));
-        // With nowhere to write to there is nobody to tell.
-        let _nobody = writeln!(std::io::stderr().lock(), "{line}");
+        // In one write, so that lines of several processes stay apart; with nowhere to write to there is nobody
+        // to tell.
+        let _nobody = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
     }
 
     fn flush(&self) {}

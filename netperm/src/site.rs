@@ -46,6 +46,12 @@ impl Site {
         let fault = |unknown: UnknownAccount| Faults::from(Fault::new(&whole, unknown.to_string()));
         let smap_account = resolve(smap.userid.as_ref(), smap.groupid.as_ref()).map_err(&fault)?;
         let smapd_account = resolve(smapd.userid.as_ref(), smapd.groupid.as_ref()).map_err(&fault)?;
+        for (program, account) in [("smap", &smap_account), ("smapd", &smapd_account)] {
+            if account.as_ref().is_some_and(|account| account.uid == 0) {
+                let what = format!("{program} never runs as root: give it a userid of its own");
+                return Err(Fault::new(&whole, what).into());
+            }
+        }
         if smap.directory != smapd.directory {
             let what = format!(
                 "smap and smapd have different spools: directory {} and {}",

@@ -56,7 +56,7 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
             Event::Started { text: &format!("listening on {address}") }.log();
         }
     }
-    let mut server = Listener { table, prepared, listeners, signals, sessions: Sessions::default() };
+    let server = Listener { table, prepared, listeners, signals, sessions: Sessions::default() };
     server.life().map_err(|cause| ListenError(cause.to_string()))
 }
 
@@ -124,12 +124,14 @@ struct Listener<'a> {
 }
 
 impl Listener<'_> {
-    fn life(&mut self) -> io::Result<Exit> {
+    fn life(mut self) -> io::Result<Exit> {
         while !self.listeners.is_empty() || self.sessions.all() > 0 {
             let ready = self.wait()?;
             self.read_signals()?;
             for index in ready {
-                self.accept(index);
+                if let Some((stream, client)) = self.accept(index) {
+                    return Ok(self.become_session(stream, client));
+                }
             }
         }
         Event::Started { text: "stopped" }.log();
@@ -194,38 +196,65 @@ impl Listener<'_> {
         self.listeners.clear();
     }
 
-    fn accept(&mut self, index: usize) {
+    /// Takes a client and forks; in the new process it gives the client back.
+    fn accept(&mut self, index: usize) -> Option<(TcpStream, SocketAddr)> {
         // A signal may have closed the listeners meanwhile.
-        let Some(listener) = self.listeners.get(index) else { return };
-        let (stream, client) = match listener.accept() {
+        let (stream, client) = match self.listeners.get(index)?.accept() {
             Ok(accepted) => accepted,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => return Event::Warning { text: &format_args!("accept: {error}") }.log(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) => {
+                Event::Warning { text: &format_args!("accept: {error}") }.log();
+                return None;
+            }
         };
         let host = client.ip().to_canonical();
-        let (smap, name) = (&self.prepared.site.smap, self.prepared.site.hostname.to_string());
-        if self.sessions.all() >= smap.max_sessions.get() {
-            return turn_away(&stream, client, &replies::busy(&name));
-        }
-        if self.sessions.of(host) >= smap.max_sessions_per_host.get() {
-            return turn_away(&stream, client, &replies::busy_for_you(&name));
+        if let Some(refusal) = self.too_many(host) {
+            turn_away(&stream, client, &refusal);
+            return None;
         }
         match fork_session() {
+            Ok(ForkResult::Child) => return Some((stream, client)),
             Ok(ForkResult::Parent { child }) => self.sessions.add(child, host),
-            Ok(ForkResult::Child) => self.become_session(stream, client),
             Err(errno) => {
                 Event::Error { text: &format_args!("fork: {errno}") }.log();
-                turn_away(&stream, client, &replies::busy(&name));
+                turn_away(&stream, client, &replies::busy(&self.name()));
             }
+        }
+        None
+    }
+
+    /// What a host is told for which there is no room.
+    fn too_many(&mut self, host: IpAddr) -> Option<Reply> {
+        if self.has_room(host) {
+            return None;
+        }
+        // Somebody may have left without our having heard of it yet.
+        self.reap();
+        if self.has_room(host) {
+            None
+        } else if self.sessions.all() >= self.prepared.site.smap.max_sessions.get() {
+            Some(replies::busy(&self.name()))
+        } else {
+            Some(replies::busy_for_you(&self.name()))
         }
     }
 
+    fn has_room(&self, host: IpAddr) -> bool {
+        let smap = &self.prepared.site.smap;
+        self.sessions.all() < smap.max_sessions.get()
+            && self.sessions.of(host) < smap.max_sessions_per_host.get()
+    }
+
+    fn name(&self) -> String {
+        self.prepared.site.hostname.to_string()
+    }
+
     /// The rest of the life of a forked process: one session.
-    fn become_session(&mut self, stream: TcpStream, client: SocketAddr) -> ! {
-        self.listeners.clear();
+    fn become_session(self, stream: TcpStream, client: SocketAddr) -> Exit {
+        let Self { prepared, listeners, signals, .. } = self;
+        drop((listeners, signals));
         let stream = OwnedFd::from(stream);
-        let exit = one::session(&self.prepared, stream.as_fd(), stream.as_fd(), Some(client));
-        std::process::exit(exit.code().into())
+        one::session(&prepared, stream.as_fd(), stream.as_fd(), Some(client))
     }
 }
 

@@ -31,6 +31,7 @@ Usage: smap [--config FILE]
 
 fn main() -> ExitCode {
     confine::clear_environment();
+    confine::close_inherited_descriptors();
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(Parsed::Run(arguments)) => arguments,
         Ok(Parsed::Say(text)) => return say(&text, Exit::Ok),
@@ -61,26 +62,25 @@ fn inetd_session(arguments: &Arguments) -> Exit {
 }
 
 fn listener(arguments: &Arguments) -> Exit {
-    log::init("smap", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
+    let to_stderr =
+        log::init("smap", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
+    listener_life(arguments).unwrap_or_else(|Refusal(text, exit)| complain(&text, exit, to_stderr))
+}
+
+/// Why there is no listener: what to say, and how to exit.
+struct Refusal(String, Exit);
+
+fn listener_life(arguments: &Arguments) -> Result<Exit, Refusal> {
     let table = arguments.table();
-    let prepared = match Prepared::load(&table) {
-        Ok(prepared) => prepared,
-        Err(faults) => return complain(&faults.to_string(), Exit::Config),
-    };
+    let prepared = Prepared::load(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
     let addresses = arguments.addresses(&prepared);
     if addresses.is_empty() {
-        return complain(
-            "no address to listen on: --listen ADDR:PORT, or a listen line in the table",
-            Exit::Usage,
-        );
+        let what = "no address to listen on: --listen ADDR:PORT, or a listen line in the table";
+        return Err(Refusal(what.to_owned(), Exit::Usage));
     }
-    if let Err(error) = close_standard_input_and_output() {
-        return complain(&format!("/dev/null: {error}"), Exit::TempFail);
-    }
-    match listen::run(&table, prepared, &addresses) {
-        Ok(exit) => exit,
-        Err(error) => complain(&error.to_string(), Exit::TempFail),
-    }
+    close_standard_input_and_output()
+        .map_err(|error| Refusal(format!("/dev/null: {error}"), Exit::TempFail))?;
+    listen::run(&table, prepared, &addresses).map_err(|error| Refusal(error.to_string(), Exit::TempFail))
 }
 
 #[derive(Debug, Default)]
@@ -146,12 +146,14 @@ fn say(text: &str, exit: Exit) -> ExitCode {
     exit.into()
 }
 
-/// For the one who started the listener, and for the log.
+/// For the log, and for the one who started the listener.
 #[expect(clippy::print_stderr, reason = "the listener's descriptor 2 is not a client")]
-fn complain(text: &str, exit: Exit) -> Exit {
+fn complain(text: &str, exit: Exit, log_is_stderr: bool) -> Exit {
     for line in text.lines() {
         Event::Error { text: &line }.log();
-        eprintln!("smap: {line}");
+        if !log_is_stderr {
+            eprintln!("smap: {line}");
+        }
     }
     exit
 }

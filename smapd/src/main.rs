@@ -36,12 +36,14 @@ struct Refusal(String, Exit);
 
 fn main() -> ExitCode {
     confine::clear_environment();
+    confine::close_inherited_descriptors();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    log::init("smapd", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
-    let exit = run(&arguments).unwrap_or_else(|refusal| complain(&refusal, arguments.foreground));
+    let to_stderr =
+        log::init("smapd", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
+    let exit = run(&arguments).unwrap_or_else(|refusal| complain(&refusal, to_stderr));
     exit.into()
 }
 
@@ -154,12 +156,12 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// For the one who started it, and for the log.
+/// For the log, and for the one who started it.
 #[expect(clippy::print_stderr, reason = "whoever started it reads descriptor 2")]
-fn complain(Refusal(text, exit): &Refusal, foreground: bool) -> Exit {
+fn complain(Refusal(text, exit): &Refusal, log_is_stderr: bool) -> Exit {
     for line in text.lines() {
         Event::Error { text: &line }.log();
-        if !foreground {
+        if !log_is_stderr {
             eprintln!("smapd: {line}");
         }
     }

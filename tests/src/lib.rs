@@ -1,1 +1,40 @@
-//! (being built)
+//! The harness of the end-to-end tests: programs, gateways, clients, dialogues.
+//!
+//! [`needs`] says what a test needs and skips it by name, [`programs`] finds and builds what is tested, a
+//! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`client`] a
+//! plain SMTP client, [`transcript`] a dialogue in a file. A test stops by panicking.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as it should be"
+)]
+
+pub mod client;
+pub mod gateway;
+pub mod needs;
+pub mod process;
+pub mod programs;
+pub mod spool;
+pub mod transcript;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take; what is right takes a fraction of it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what cannot be waited for, by looking often.
+///
+/// # Panics
+/// It does not come.
+pub fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "it never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

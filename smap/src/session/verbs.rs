@@ -165,6 +165,7 @@ impl Session {
             (Answer::Sender(Ok(ticket)), State::AskedSender(mail)) => {
                 let reply = replies::sender_ok(&mail.sender);
                 self.begun += 1;
+                self.idle_commands = 0;
                 self.state = State::Transaction(self.transaction(ticket, mail));
                 reply
             }

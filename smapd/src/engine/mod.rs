@@ -5,6 +5,7 @@
 //! recipients is delivered, or its sender has been told, durably.
 
 mod active;
+mod conclude;
 mod dispatch;
 mod durable;
 

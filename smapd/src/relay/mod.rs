@@ -4,11 +4,12 @@
 //! every errand that was submitted comes back once, with a report for each of its recipients.
 
 mod connection;
+mod place;
 mod socket;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
@@ -17,7 +18,7 @@ use smap_common::smtp::client::{Transaction, Trouble, Verdict};
 use smap_common::status::Class;
 
 use self::connection::{Connection, Wish};
-use self::socket::Target;
+use self::place::{Place, Targets};
 use crate::content::Content;
 use crate::delivery::Report;
 use crate::plan::{Destination, Hop};
@@ -95,24 +96,6 @@ pub struct Relay {
     next_lookup: u64,
     finished: Vec<Finished>,
     buffer: Vec<u8>,
-}
-
-/// A destination and who waits for it.
-#[derive(Debug, Default)]
-struct Place {
-    waiting: VecDeque<Errand>,
-    connections: usize,
-    /// Connections that are being made, or have not been ready yet.
-    pending: usize,
-    idle: Vec<usize>,
-    answers: HashMap<String, Result<Vec<IpAddr>, String>>,
-    targets: Vec<Target>,
-    known_until: Option<Instant>,
-    asked: bool,
-    /// Which target is connected to next.
-    preferred: usize,
-    /// Until when no more connections are tried beside those that work.
-    full_until: Option<Instant>,
 }
 
 impl Relay {
@@ -424,54 +407,6 @@ impl Relay {
         for destination in waiting {
             self.pump(&destination);
         }
-    }
-}
-
-/// What is known of where a destination is.
-enum Targets {
-    Known,
-    Asked,
-    None(String),
-}
-
-impl Place {
-    /// Connections over which the server has agreed to talk.
-    fn working(&self) -> usize {
-        self.connections - self.pending
-    }
-
-    /// Whether no further connection is wanted now. A host that has not answered gets one at a time, one that
-    /// answers gets as many more as it already has.
-    fn has_enough(&self, now: Instant) -> bool {
-        let full = self.working() > 0 && self.full_until.is_some_and(|until| until > now);
-        full || self.pending >= self.waiting.len().min(self.working().max(1))
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.known_until.is_some_and(|until| until > Instant::now())
-    }
-
-    /// The targets of all hops in their order, once every name is answered.
-    fn collect(&self, destination: &Destination) -> Option<Result<Vec<Target>, String>> {
-        let mut targets = Vec::new();
-        let mut why = String::new();
-        for hop in &destination.hops {
-            match hop {
-                Hop::Address(address, port) => {
-                    targets.push(Target::Tcp(None, SocketAddr::new(*address, *port)))
-                }
-                Hop::Unix(path) => targets.push(Target::Unix(path.clone())),
-                Hop::Name(host, port) => match self.answers.get(host)? {
-                    Ok(addresses) => targets.extend(
-                        addresses
-                            .iter()
-                            .map(|ip| Target::Tcp(Some(host.clone()), SocketAddr::new(*ip, *port))),
-                    ),
-                    Err(error) => why = format!("{host}: {error}"),
-                },
-            }
-        }
-        Some(if targets.is_empty() { Err(why) } else { Ok(targets) })
     }
 }
 

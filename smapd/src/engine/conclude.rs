@@ -1,0 +1,157 @@
+//! What follows when a message's jobs are over: marks, notifications, removal or another attempt.
+//!
+//! The order of the spool's state table is here: a notification is durable before the failure that caused it is
+//! marked, marks are written before the rename, the message goes before its state.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use smap_common::address::Address;
+use smap_common::clock::Timestamp;
+use smap_common::log::Event;
+use smap_common::spool::{Mark, QueueId, StateFile};
+
+use super::Engine;
+use super::active::{Active, Conclusion};
+use super::dispatch::{Done, Ticket};
+use crate::notify::{self, Kind, Notice};
+use crate::queue::{Place, Queue};
+
+impl Engine {
+    /// Whoever was delivered while others are under way is marked at once.
+    pub(super) fn mark_delivered(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding > 0) else { return };
+        let marks = active.take_delivered();
+        if marks.is_empty() {
+            return;
+        }
+        match open_state(&self.queue, id, active).and_then(|file| file.mark(&marks)) {
+            Ok(()) => self.unsynced.folders(Instant::now()),
+            Err(error) => Event::Error { text: &format_args!("id={id} cannot be marked: {error}") }.log(),
+        }
+    }
+
+    pub(super) fn conclude_if_done(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding == 0) else { return };
+        let conclusion = active.conclude(&self.site.smapd, Timestamp::now());
+        self.tell(id, conclusion);
+    }
+
+    /// Tells the sender what there is to tell, one notification after the other; then does what follows.
+    fn tell(&mut self, id: QueueId, mut rest: Conclusion) {
+        let Some(active) = self.active.get(&id) else { return };
+        let (kind, numbers) = if !rest.failed.is_empty() {
+            (Kind::Failed, std::mem::take(&mut rest.failed))
+        } else if !rest.delayed.is_empty() {
+            (Kind::Delayed { until: rest.expires }, std::mem::take(&mut rest.delayed))
+        } else {
+            return self.finish(id, rest.next);
+        };
+        let Some(to) = self.addressee(active, kind).cloned() else { return self.tell(id, rest) };
+        let marks: Vec<Mark> =
+            numbers.iter().filter_map(|number| active.state.marks.get(number).cloned()).collect();
+        let (message, queue, hostname) =
+            (Arc::clone(&active.message), Arc::clone(&self.queue), self.site.hostname.clone());
+        let ticket = self.ticket(Ticket::Notice { id, kind, to: to.clone(), rest });
+        self.workers.submit(ticket, move || {
+            let recipients = marks.iter().filter_map(|mark| {
+                Some((message.envelope.recipients.get(usize::try_from(mark.recipient).ok()?)?, mark))
+            });
+            let notice = QueueId::generate().map(|id| Notice {
+                kind,
+                original: &message,
+                to: &to,
+                recipients: recipients.collect(),
+                id,
+                hostname: &hostname,
+                now: Timestamp::now(),
+            });
+            Done::Stored(notice.and_then(|notice| store(&queue, &notice)))
+        });
+    }
+
+    /// Who is told: the sender, or `badadmin` of what could not be told to anyone. Never somebody whose own
+    /// notification it is that failed.
+    fn addressee<'a>(&'a self, active: &'a Active, kind: Kind) -> Option<&'a Address> {
+        let administrator = self.site.smapd.badadmin.as_ref().filter(|administrator| {
+            kind == Kind::Failed
+                && active.envelope().recipients.iter().all(|one| one.address != **administrator)
+        });
+        notify::addressee(active.envelope()).or(administrator)
+    }
+
+    pub(super) fn stored(&mut self, ticket: u64, result: io::Result<QueueId>) {
+        let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else { return };
+        match result {
+            Ok(notification) => {
+                Event::Notified { id, notification, to: &to }.log();
+                self.fresh.push_back((notification, Place::Queue));
+                if let (Kind::Delayed { .. }, Some(active)) = (kind, self.active.get_mut(&id)) {
+                    active.state.warned = Some(Timestamp::now());
+                }
+                self.tell(id, rest);
+            }
+            Err(error) => {
+                // Whoever failed is tried once more later; the sender hears of it when there is room for it.
+                self.active.remove(&id);
+                self.trouble(id, &format_args!("the notification cannot be stored: {error}"));
+            }
+        }
+    }
+
+    /// Lets the message go, or has it wait.
+    fn finish(&mut self, id: QueueId, next: Option<Timestamp>) {
+        let Some(mut active) = self.active.remove(&id) else { return };
+        match next {
+            None if active.is_double_bounce() && self.addressee(&active, Kind::Failed).is_none() => {
+                self.set_aside(active.place, id.as_str(), &"it was refused, and there is no sender to tell");
+                self.queue.forget_state(id);
+            }
+            None => self.remove(id, &active),
+            Some(at) => {
+                if let Err(error) = self.keep(id, &mut active, at) {
+                    Event::Error { text: &format_args!("id={id} cannot be kept in queue/: {error}") }.log();
+                }
+                self.schedule.set(id, at);
+            }
+        }
+        if let Some(file) = active.file {
+            self.unsynced.state(file, Instant::now());
+        }
+        self.unsynced.folders(Instant::now());
+    }
+
+    fn remove(&mut self, id: QueueId, active: &Active) {
+        match self.queue.remove(active.place, id, active.has_state) {
+            Ok(()) => Event::Removed { id }.log(),
+            Err(error) => self.trouble(id, &error),
+        }
+    }
+
+    /// Records what is known, then moves the message: the order of the spool's state table.
+    fn keep(&self, id: QueueId, active: &mut Active, at: Timestamp) -> io::Result<()> {
+        let (marks, attempts, warned) = (active.take_unwritten(), active.state.attempts, active.state.warned);
+        let file = open_state(&self.queue, id, active)?;
+        file.mark(&marks)?;
+        file.next(attempts, at)?;
+        if let Some(warned) = warned {
+            file.warned(warned)?;
+        }
+        if active.place == Place::Incoming { self.queue.defer(id) } else { Ok(()) }
+    }
+}
+
+fn open_state<'a>(queue: &Queue, id: QueueId, active: &'a mut Active) -> io::Result<&'a mut StateFile> {
+    active.has_state = true;
+    match &mut active.file {
+        Some(file) => Ok(file),
+        empty => Ok(empty.insert(queue.state_file(id)?)),
+    }
+}
+
+fn store(queue: &Queue, notice: &Notice<'_>) -> io::Result<QueueId> {
+    let report = notice.report()?;
+    let proof = queue.store(report.envelope(), |sink| report.write_to(sink))?;
+    Ok(proof.id())
+}

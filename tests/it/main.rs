@@ -1,0 +1,51 @@
+//! The programs as others see them: one list of tests, each with what it needs.
+//!
+//! What a machine lacks is skipped by name; with `CI` set it fails. See `tests/README.md`.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as it should be"
+)]
+
+mod clients;
+mod confinement;
+mod corpus;
+mod delivery;
+mod dialogues;
+mod listener;
+mod starting;
+mod superservers;
+
+use libtest_mimic::{Arguments, Trial};
+use smap_tests::needs::Test;
+use smap_tests::{process, programs};
+
+/// Most tests wait most of their time.
+const THREADS: usize = 8;
+
+fn main() {
+    // The harness says it again with the name of the test.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let with_needs = [
+        starting::tests(),
+        listener::tests(),
+        confinement::tests(),
+        superservers::tests(),
+        clients::tests(),
+        corpus::tests(),
+        delivery::tests(),
+    ];
+    let mut trials: Vec<Trial> = with_needs.into_iter().flatten().map(Test::into_trial).collect();
+    trials.extend(dialogues::trials());
+    if !arguments.list {
+        programs::build();
+        process::adopt_orphans();
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}

@@ -1,0 +1,190 @@
+//! smap started by others, as under a real inetd: a session on descriptors 0 and 1, and 2 is the client, too.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use smap_tests::gateway::{Gateway, free_port};
+use smap_tests::needs::Need::{Program, Root};
+use smap_tests::process::Process;
+use smap_tests::{PATIENCE, eventually, programs, tests};
+
+use crate::clients;
+
+tests! {
+    inetd: [Root, Program("inetd"), Program("curl")];
+    xinetd: [Root, Program("xinetd"), Program("curl")];
+    systemd_socket_activate: [Program("systemd-socket-activate"), Program("curl")];
+    tcpserver: [Program("tcpserver"), Program("curl")];
+    inetd_with_a_broken_table: [Root, Program("inetd")];
+    on_a_socket_only_replies_are_written;
+    a_broken_table_on_a_socket_is_one_reply;
+    a_broken_spool_on_a_socket_is_one_reply;
+    syslog_has_what_the_client_has_not: [Root, Program("unshare")];
+}
+
+/// A message by a real client, through whoever listens there.
+fn assert_mail_goes_through(gateway: &Gateway, address: SocketAddr) {
+    eventually("somebody listens", || TcpStream::connect(address).ok());
+    let message = clients::message();
+    clients::curl(gateway, address, &message);
+    let stored = gateway.incoming().pop().expect("the message is in the spool");
+    assert_eq!(String::from_utf8_lossy(&stored.body), String::from_utf8_lossy(&message));
+    assert_eq!(stored.envelope.origin.client.map(|client| client.ip()), Some(Ipv4Addr::LOCALHOST.into()));
+}
+
+fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
+
+/// A file of a super-server in the gateway's folder.
+fn written(gateway: &Gateway, name: &str, text: &str) -> std::path::PathBuf {
+    let path = gateway.folder().join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn start_inetd(gateway: &Gateway, address: SocketAddr) -> Process {
+    let (smap, table) = (programs::ours("smap"), gateway.table());
+    let line = format!(
+        "{}:{} stream tcp nowait root {} smap --config {}\n",
+        address.ip(),
+        address.port(),
+        smap.display(),
+        table.display()
+    );
+    let configuration = written(gateway, "inetd.conf", &line);
+    Process::start(Command::new(programs::peer("inetd")).arg("-i").arg(configuration))
+}
+
+fn inetd() {
+    let (gateway, address) = (Gateway::new(""), free_address());
+    let _inetd = start_inetd(&gateway, address);
+    assert_mail_goes_through(&gateway, address);
+}
+
+fn inetd_with_a_broken_table() {
+    let (gateway, address) = (Gateway::new("smap: maxrecpt 5"), free_address());
+    let _inetd = start_inetd(&gateway, address);
+    let mut client = eventually("somebody listens", || TcpStream::connect(address).ok());
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).expect("it is said, and then the end");
+    assert_is_misconfigured(&said);
+}
+
+fn assert_is_misconfigured(said: &str) {
+    assert!(said.starts_with("421 4.3.5 ") && said.ends_with("\r\n"), "{said:?}");
+    assert_eq!(said.lines().count(), 1, "{said:?}");
+}
+
+fn xinetd() {
+    let (gateway, address) = (Gateway::new(""), free_address());
+    let configuration = format!(
+        "service smap\n{{\n type = UNLISTED\n bind = {}\n port = {}\n socket_type = stream\n protocol = tcp\n \
+         wait = no\n user = root\n server = {}\n server_args = --config {}\n}}\n",
+        address.ip(),
+        address.port(),
+        programs::ours("smap").display(),
+        gateway.table().display()
+    );
+    let configuration = written(&gateway, "xinetd.conf", &configuration);
+    let mut command = Command::new(programs::peer("xinetd"));
+    command.arg("-dontfork").arg("-f").arg(configuration);
+    let _xinetd = Process::start(command.arg("-pidfile").arg(gateway.folder().join("xinetd.pid")));
+    assert_mail_goes_through(&gateway, address);
+}
+
+fn systemd_socket_activate() {
+    let (gateway, address) = (Gateway::new(""), free_address());
+    let mut command = Command::new(programs::peer("systemd-socket-activate"));
+    command.args(["--inetd", "--accept", "-l", &address.to_string()]).arg(programs::ours("smap"));
+    let _systemd = Process::start(command.arg("--config").arg(gateway.table()));
+    assert_mail_goes_through(&gateway, address);
+}
+
+fn tcpserver() {
+    let (gateway, address) = (Gateway::new(""), free_address());
+    let mut command = Command::new(programs::peer("tcpserver"));
+    command.args(["-H", "-R", "-l", "0", &address.ip().to_string(), &address.port().to_string()]);
+    let _tcpserver = Process::start(command.arg(programs::ours("smap")).arg("--config").arg(gateway.table()));
+    assert_mail_goes_through(&gateway, address);
+}
+
+/// smap with one end of a socket as 0, 1 and 2, as inetd starts it.
+fn on_a_socket(command: &mut Command) -> (Child, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let end = || OwnedFd::from(theirs.try_clone().unwrap());
+    let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    // The command keeps its ends until it is told otherwise.
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    (child, ours)
+}
+
+/// All that such a smap says to these octets, and its exit code.
+fn dialogue(command: &mut Command, octets: &[u8]) -> (String, Option<i32>) {
+    let (mut child, mut client) = on_a_socket(command);
+    client.write_all(octets).unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).expect("it is said, and then the end");
+    (said, child.wait().unwrap().code())
+}
+
+fn on_a_socket_only_replies_are_written() {
+    let gateway = Gateway::new("");
+    let (said, code) = dialogue(&mut gateway.program("smap"), b"HELO client.example\r\nQUIT\r\n");
+    assert_eq!(
+        said,
+        "220 gw.example.com ESMTP/smap Ready.\r\n250 (gw.example.com) pleased to meet you.\r\n\
+         221 Closing connection\r\n"
+    );
+    assert_eq!(code, Some(0));
+}
+
+fn a_broken_table_on_a_socket_is_one_reply() {
+    let gateway = Gateway::new("smap: maxrecpt 5\nsmap: timeout soon");
+    let (said, code) = dialogue(&mut gateway.program("smap"), b"");
+    assert_is_misconfigured(&said);
+    assert_eq!(code, Some(78));
+}
+
+fn a_broken_spool_on_a_socket_is_one_reply() {
+    let (said, code) = dialogue(&mut Gateway::without_spool("").program("smap"), b"");
+    assert_is_misconfigured(&said);
+    assert_eq!(code, Some(78));
+}
+
+/// The lines that come to a `/dev/log` of the test's own.
+fn syslog_of(gateway: &Gateway, octets: &[u8]) -> Vec<String> {
+    let devices = gateway.folder().join("dev");
+    fs::create_dir(&devices).unwrap();
+    let log = UnixDatagram::bind(devices.join("log")).unwrap();
+    let mut command = Command::new(programs::peer("unshare"));
+    command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /dev && exec \"$@\""]).arg(&devices);
+    let (said, _) =
+        dialogue(command.arg(programs::ours("smap")).arg("--config").arg(gateway.table()), octets);
+    assert!(said.starts_with("220 ") || said.starts_with("421 4.3.5 "), "{said:?}");
+    log.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut packet = [0; 4096];
+    std::iter::from_fn(|| log.recv(&mut packet).ok().map(|read| packet[..read].to_vec()))
+        .map(|packet| String::from_utf8(packet).expect("the log is text"))
+        .collect()
+}
+
+fn syslog_has_what_the_client_has_not() {
+    let lines = syslog_of(&Gateway::new("smap: maxrecpt 5"), b"");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    // Facility mail, severity error.
+    assert!(lines[0].starts_with("<19>smap[") && lines[0].contains("netperm-table:1: "), "{lines:#?}");
+    let lines = syslog_of(&Gateway::new(""), b"QUIT\r\n");
+    assert!(lines.first().is_some_and(|line| line.starts_with("<22>smap[") && line.contains("]: connect ")));
+    assert!(lines.last().is_some_and(|line| line.contains("]: exiting ")), "{lines:#?}");
+}

@@ -1,0 +1,145 @@
+//! A plain SMTP client: it sends the octets that it is given, and reads lines.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use crate::PATIENCE;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    /// Connects; reads nothing yet.
+    ///
+    /// # Panics
+    /// Nobody listens there.
+    #[must_use]
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, received: Vec::new() }
+    }
+
+    /// Connects, and is greeted.
+    ///
+    /// # Panics
+    /// It is not.
+    #[must_use]
+    pub fn greeted(address: SocketAddr) -> Self {
+        let mut client = Self::connect(address);
+        client.expect("220 ");
+        client
+    }
+
+    /// Its own end of the connection.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    /// Sends these octets. A server that has closed is noticed when its reply is read.
+    pub fn send(&mut self, octets: &[u8]) {
+        let _closed = self.stream.write_all(octets);
+    }
+
+    /// Sends the end of its half of the connection.
+    pub fn end(&mut self) {
+        let _closed = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// One line without its CRLF; `None` when the server has closed.
+    ///
+    /// # Panics
+    /// Nothing comes, or a line that does not end in CRLF.
+    pub fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.received.iter().position(|&b| b == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                let line = line.strip_suffix(b"\r\n").expect("a reply ends in CRLF");
+                return Some(String::from_utf8_lossy(line).into_owned());
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return self.closed(),
+                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return self.closed(),
+                Err(error) => panic!("no reply: {error}"),
+            }
+        }
+    }
+
+    fn closed(&self) -> Option<String> {
+        assert!(self.received.is_empty(), "half a line: {:?}", String::from_utf8_lossy(&self.received));
+        None
+    }
+
+    /// One reply, its lines joined by LF.
+    ///
+    /// # Panics
+    /// None comes.
+    pub fn reply(&mut self) -> String {
+        let mut lines = vec![self.line().expect("a reply, not the end")];
+        while lines.last().is_some_and(|line| line.as_bytes().get(3) == Some(&b'-')) {
+            lines.push(self.line().expect("the rest of a reply"));
+        }
+        lines.join("\n")
+    }
+
+    /// Reads a reply, which begins so.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn expect(&mut self, beginning: &str) -> String {
+        let reply = self.reply();
+        assert!(reply.starts_with(beginning), "wanted {beginning:?}, got {reply:?}");
+        reply
+    }
+
+    /// Says a line, and reads the reply, which begins so.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn say(&mut self, line: &str, beginning: &str) -> String {
+        self.send(format!("{line}\r\n").as_bytes());
+        let reply = self.reply();
+        assert!(reply.starts_with(beginning), "{line:?}: wanted {beginning:?}, got {reply:?}");
+        reply
+    }
+
+    /// Sends a message after EHLO; returns the reply to it, whose first word is as given.
+    ///
+    /// # Panics
+    /// The envelope is not taken, or the reply is another.
+    pub fn mail(&mut self, body: &str, beginning: &str) -> String {
+        self.say("MAIL FROM:<a@sender.example>", "250 ");
+        self.say("RCPT TO:<b@example.com>", "250 ");
+        self.say("DATA", "354 ");
+        self.say(&format!("{body}\r\n."), beginning)
+    }
+
+    /// Says goodbye.
+    ///
+    /// # Panics
+    /// The server does not.
+    pub fn quit(&mut self) {
+        self.say("QUIT", "221 ");
+        self.expect_end();
+    }
+
+    /// The server says nothing more and has closed.
+    ///
+    /// # Panics
+    /// It has not.
+    pub fn expect_end(&mut self) {
+        assert_eq!(self.line(), None, "wanted the end");
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the programs are: ours, built once for a run, and those of others.
+
+use std::env;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace")
+}
+
+/// The folder of our programs: `SMAP_BIN_DIR`, or the one that cargo built this test into.
+#[must_use]
+pub fn folder() -> PathBuf {
+    env::var_os("SMAP_BIN_DIR").map_or_else(built_folder, PathBuf::from)
+}
+
+/// One of our programs.
+///
+/// # Panics
+/// It was not built.
+#[must_use]
+pub fn ours(name: &str) -> PathBuf {
+    let program = folder().join(name);
+    assert!(program.is_file(), "{} is not there", program.display());
+    program
+}
+
+/// A program of somebody else: in `PATH`, where system programs are, or in `SMAP_PEERS` (`target/peers`), into
+/// which Debian packages may be unpacked that cannot be installed side by side.
+#[must_use]
+pub fn find_peer(name: &str) -> Option<PathBuf> {
+    let peers = env::var_os("SMAP_PEERS").map_or_else(|| workspace().join("target/peers"), PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from))
+        .chain(["usr/sbin", "usr/bin", ""].map(|folder| peers.join(folder)));
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
+/// A program of somebody else that the test said it needs.
+///
+/// # Panics
+/// It is not there.
+#[must_use]
+pub fn peer(name: &str) -> PathBuf {
+    find_peer(name).unwrap_or_else(|| panic!("{name} is not there, and the test does not name it"))
+}
+
+/// A helper script of this crate.
+#[must_use]
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
+}
+
+/// `target/PROFILE` or `target/TRIPLE/PROFILE`: above the `deps` that this test stands in.
+fn built_folder() -> PathBuf {
+    let this = env::current_exe().expect("this program has a name");
+    this.ancestors().nth(2).expect("it stands in deps").to_owned()
+}
+
+/// Builds our programs as this test was built. Each process of one run of cargo-nextest comes here; the first one
+/// builds.
+///
+/// # Panics
+/// They cannot be built.
+pub fn build() {
+    if env::var_os("SMAP_BIN_DIR").is_some() {
+        return;
+    }
+    let folder = built_folder();
+    let run = env::var("NEXTEST_RUN_ID").unwrap_or_default();
+    let mut stamp = lock(&folder.join(".smap-tests-built"));
+    let mut built_for = String::new();
+    stamp.read_to_string(&mut built_for).expect("the stamp is text");
+    if !run.is_empty() && built_for == run {
+        return;
+    }
+    let status = build_command(&folder).status().expect("cargo can be started");
+    assert!(status.success(), "the programs cannot be built");
+    stamp.set_len(0).unwrap();
+    stamp.rewind().unwrap();
+    stamp.write_all(run.as_bytes()).unwrap();
+}
+
+fn lock(path: &Path) -> Flock<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.expect("the target folder can be written");
+    Flock::lock(file, FlockArg::LockExclusive).expect("a file can be locked")
+}
+
+fn build_command(folder: &Path) -> Command {
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let mut target = folder.parent().expect("a profile stands in a target folder");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
+    // Only the target folder itself has the tag; between it and the profile there may be a triple.
+    if !target.join("CACHEDIR.TAG").exists() {
+        cargo.arg("--target").arg(target.file_name().expect("a triple"));
+        target = target.parent().expect("a triple stands in a target folder");
+    }
+    cargo.arg("--target-dir").arg(target);
+    cargo
+}
