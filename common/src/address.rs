@@ -244,7 +244,13 @@ impl ReversePath {
     /// # Errors
     /// What is wrong with it.
     pub fn parse_prefix(bytes: &[u8]) -> Result<(Self, &[u8]), AddressError> {
-        match bytes.strip_prefix(b"<>") {
+        // A bare MAILER-DAEMON is what some old systems say for it; nobody can be answered there either.
+        const DAEMON: &[u8] = b"<MAILER-DAEMON>";
+        let null = [2, DAEMON.len()].into_iter().find_map(|length| {
+            let (path, rest) = bytes.split_at_checked(length)?;
+            (path == b"<>" || path.eq_ignore_ascii_case(DAEMON)).then_some(rest)
+        });
+        match null {
             Some(rest) => Ok((Self::Null, rest)),
             None => parse_path(bytes).map(|(address, rest)| (Self::Mailbox(address), rest)),
         }

@@ -117,3 +117,11 @@ fn what_follows_the_path_is_given_back() {
     let (_, rest) = parse_path(b"<a@b>junk").unwrap();
     assert_eq!(rest, b"junk");
 }
+
+#[test]
+fn a_sender_without_a_domain_is_the_null_path_or_an_error() {
+    let sender = |text: &str| ReversePath::parse_prefix(text.as_bytes()).map(|(sender, _)| sender);
+    assert_eq!(sender("<mailer-daemon>"), Ok(ReversePath::Null));
+    assert_eq!(sender("<MAILER-DAEMON> SIZE=1"), Ok(ReversePath::Null));
+    assert_eq!(sender("<root>"), Err(AddressError::NoDomain));
+}
