@@ -114,9 +114,28 @@ pub(crate) fn smapd_notes(smapd: &Smapd, place_of: impl Fn(&str) -> Place) -> Ve
             ),
         ));
     }
+    notes.extend(hidden_domains(smapd));
     if smapd.warn >= smapd.expire {
         let text = "warn is not before expire: the sender hears of a delay only when it is over";
         notes.push(Note::new(&place_of("warn"), text));
+    }
+    notes
+}
+
+/// Domains that an earlier line already takes: the first line that matches counts.
+fn hidden_domains(smapd: &Smapd) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for (number, line) in smapd.domain.iter().enumerate() {
+        for pattern in &line.patterns {
+            let earlier = smapd.domain.iter().take(number);
+            if let Some(first) =
+                earlier.into_iter().find(|first| first.patterns.iter().any(|taken| taken.covers(pattern)))
+            {
+                let text =
+                    format!("{pattern} is already taken by {}, and the first line counts", first.place);
+                notes.push(Note::new(&line.place, text));
+            }
+        }
     }
     notes
 }

@@ -36,6 +36,18 @@ impl DomainPattern {
     }
 }
 
+impl DomainPattern {
+    /// Whether every domain that the other means is meant.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(domain)) => self.matches(domain),
+            (Self::Below(parent), Self::Below(below)) => parent == below || self.matches(below),
+            (Self::Exact(_), Self::Below(_)) => false,
+        }
+    }
+}
+
 /// Why a word is no domain pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DomainPatternError {

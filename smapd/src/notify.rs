@@ -242,6 +242,7 @@ impl Text<'_, '_> {
     fn header(&self) -> String {
         let Notice { kind, to, id, hostname, now, .. } = self.notice;
         let subject = match kind {
+            Kind::Failed if self.is_for_administrator() => "A notification could not be delivered",
             Kind::Failed => "Your message could not be delivered",
             Kind::Delayed { .. } => "Your message is delayed",
         };
@@ -287,10 +288,16 @@ impl Text<'_, '_> {
     fn greeting(&self) -> String {
         let Envelope { id, arrived, .. } = &self.notice.original.envelope;
         let hostname = self.notice.hostname;
+        let which = if self.is_for_administrator() { "a message without a sender" } else { "your message" };
         format!(
-            "This is the mail system at {hostname}. It writes about your message of {}, which is known here as {id}.",
+            "This is the mail system at {hostname}. It writes about {which} of {}, which is known here as {id}.",
             date(*arrived)
         )
+    }
+
+    /// Whether it is told what nobody else can be told.
+    fn is_for_administrator(&self) -> bool {
+        addressee(&self.notice.original.envelope).is_none()
     }
 
     fn what_happened(&self) -> String {

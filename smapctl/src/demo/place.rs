@@ -15,8 +15,10 @@ use crate::error::Error;
 /// The domain of the demo (RFC 2606: nobody's).
 pub(super) const DOMAIN: &str = "demo.example";
 
-/// The user of the demo where root runs it: one that owns nothing.
-const NOBODY: u32 = 65534;
+/// smap's user where root runs the demo: one that owns nothing.
+const SMAP: u32 = 65533;
+/// smapd's.
+const SMAPD: u32 = 65534;
 
 /// The folder, removed when it is dropped.
 pub(super) struct Place {
@@ -43,7 +45,7 @@ impl Place {
         let mail = place.mail();
         fs::create_dir(&mail).map_err(failed(&mail))?;
         if geteuid().is_root() {
-            chown(&mail, Some(NOBODY), Some(NOBODY)).map_err(failed(&mail))?;
+            chown(&mail, Some(SMAPD), Some(SMAPD)).map_err(failed(&mail))?;
         }
         let site = Site::load(&file)?;
         site.layout.create_missing().map_err(|(path, cause)| DemoError::Prepare(path, cause))?;
@@ -75,7 +77,11 @@ impl Place {
 
 fn table(folder: &Path) -> String {
     let folder = folder.display();
-    let user = if geteuid().is_root() { format!("smap, smapd: userid {NOBODY}\n") } else { String::new() };
+    let user = if geteuid().is_root() {
+        format!("smap: userid {SMAP}\nsmapd: userid {SMAPD}\n")
+    } else {
+        String::new()
+    };
     format!(
         "{user}smap, smapd: directory {folder}/spool\n\
          smap, smapd: hostname gateway.{DOMAIN}\n\
