@@ -5,6 +5,7 @@
 //! (connections to other hosts), [`delivery`] (mailboxes), and two processes of the same user, [`runner`]
 //! (programs) and [`resolver`] (names).
 
+pub mod aside;
 pub mod content;
 pub mod delivery;
 pub mod engine;

@@ -21,7 +21,7 @@ use crate::queue::{Place, Queue};
 impl Engine {
     /// Whoever was delivered while others are under way is marked at once.
     pub(super) fn mark_delivered(&mut self, id: QueueId) {
-        let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding > 0) else { return };
+        let Some(active) = self.active.get_mut(&id) else { return };
         let marks = active.take_delivered();
         if marks.is_empty() {
             return;
@@ -49,6 +49,8 @@ impl Engine {
             return self.finish(id, rest.next);
         };
         let Some(to) = self.addressee(active, kind).cloned() else { return self.tell(id, rest) };
+        self.mark_delivered(id);
+        let Some(active) = self.active.get(&id) else { return };
         let marks: Vec<Mark> =
             numbers.iter().filter_map(|number| active.state.marks.get(number).cloned()).collect();
         let (message, queue, hostname) =
@@ -82,11 +84,13 @@ impl Engine {
     }
 
     pub(super) fn stored(&mut self, ticket: u64, result: io::Result<QueueId>) {
+        if let Ok(notification) = result {
+            self.fresh.push_back((notification, Place::Queue));
+        }
         let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else { return };
         match result {
             Ok(notification) => {
                 Event::Notified { id, notification, to: &to }.log();
-                self.fresh.push_back((notification, Place::Queue));
                 if let (Kind::Delayed { .. }, Some(active)) = (kind, self.active.get_mut(&id)) {
                     active.state.warned = Some(Timestamp::now());
                 }

@@ -50,6 +50,8 @@ pub(super) enum Ticket {
         to: Address,
         rest: Conclusion,
     },
+    /// A letter to the administrator.
+    Letter,
     Sync,
 }
 
@@ -219,7 +221,7 @@ impl Engine {
         self.programs.running -= 1;
         let alone = match self.tickets.get(&ticket) {
             Some(Ticket::Job { job, .. }) => job.recipients.len() == 1,
-            Some(Ticket::Notice { .. } | Ticket::Sync) | None => true,
+            Some(Ticket::Notice { .. } | Ticket::Letter | Ticket::Sync) | None => true,
         };
         if report.outcome == Outcome::Failed && !alone {
             self.split(ticket);
@@ -285,7 +287,9 @@ impl Engine {
             active.outstanding -= 1;
             self.tickets.remove(&ticket);
         }
-        self.mark_delivered(id);
+        if active.outstanding > 0 {
+            self.mark_delivered(id);
+        }
         self.conclude_if_done(id);
     }
 }

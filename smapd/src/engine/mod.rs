@@ -8,6 +8,7 @@ mod active;
 mod conclude;
 mod dispatch;
 mod durable;
+mod poison;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -88,6 +89,8 @@ pub struct Engine {
     last_ticket: u64,
     unsynced: Unsynced,
     next_scan: Instant,
+    /// When the administrator was last told of a file that was set aside.
+    last_letter: Option<Instant>,
     /// Set by SIGTERM: when what is under way is given up.
     stopping: Option<Instant>,
 }
@@ -141,6 +144,7 @@ impl Engine {
             last_ticket: 0,
             unsynced: Unsynced::default(),
             next_scan: Instant::now(),
+            last_letter: None,
             stopping: None,
         })
     }
@@ -351,16 +355,6 @@ impl Engine {
     fn trouble(&mut self, id: QueueId, error: &dyn std::fmt::Display) {
         Event::Error { text: &format_args!("id={id} {error}") }.log();
         self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT));
-    }
-
-    fn set_aside(&mut self, place: Place, name: &str, reason: &dyn std::fmt::Display) {
-        match self.queue.set_aside(place, name, reason) {
-            Ok(_) => Event::Poison { name, reason }.log(),
-            Err(error) => {
-                Event::Error { text: &format_args!("{name} ({reason}) cannot be set aside: {error}") }.log();
-            }
-        }
-        self.unsynced.folders(Instant::now());
     }
 }
 
