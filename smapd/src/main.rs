@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use netperm::site::Site;
 use netperm::transport::Transport;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{daemon, geteuid};
 use smap_common::account::Account;
 use smap_common::confine::{self, SetId};
@@ -75,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
 
 fn deliver(start: Start, site: Site, queue: Queue, set_id: SetId) -> Result<Exit, Refusal> {
     let failed = |error: std::io::Error| Refusal(error.to_string(), Exit::TempFail);
+    allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
     let signals = block_signals().map_err(|errno| failed(errno.into()))?;
     let runner_set_id = match set_id {
@@ -86,6 +88,12 @@ fn deliver(start: Start, site: Site, queue: Queue, set_id: SetId) -> Result<Exit
     confine::no_new_privileges().map_err(|error| Refusal(error.to_string(), Exit::NoPerm))?;
     Event::Started { text: &format!("started; the spool is {}", site.layout.root().display()) }.log();
     Engine::new(start, site, queue, runner, resolver, signals).and_then(Engine::life).map_err(failed)
+}
+
+/// Messages and connections that are open at the same time need more than the 1024 that are usual.
+fn allow_many_descriptors() -> nix::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(65_536), most)
 }
 
 /// Makes the folders that are missing, and refuses a spool that is not fit for use.

@@ -4,6 +4,7 @@
 //! Decides how recipients are put together into jobs. Guarantees that every pending recipient is in exactly one
 //! job, and that what a job hands to a path or a program was made safe by the table's own templates.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub struct Job {
 }
 
 /// Where mail goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Over a connection.
     Relay(Destination),
@@ -57,7 +58,7 @@ pub enum Way {
 }
 
 /// A program and how it is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Program {
     /// Its arguments, its path first.
     pub argv: Vec<String>,
@@ -93,14 +94,21 @@ pub enum Hop {
 #[must_use]
 pub fn jobs(site: &Site, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
+    // Where recipients of the same way are gathered: looked up, because an envelope may have any number of them.
+    let mut open: HashMap<Way, usize> = HashMap::new();
     for &number in pending {
         let recipient = usize::try_from(number).ok().and_then(|index| envelope.recipients.get(index));
         let Some(recipient) = recipient else { continue };
         let (transport, way) = way(site, envelope, &recipient.address);
-        let same = jobs.iter_mut().find(|job| job.way == way && job.recipients.len() < MAX_RECIPIENTS);
-        match same.filter(|job| job.way.takes_several()) {
+        let same = open.get(&way).and_then(|index| jobs.get_mut(*index));
+        match same.filter(|job| job.recipients.len() < MAX_RECIPIENTS) {
             Some(job) => job.recipients.push(number),
-            None => jobs.push(Job { recipients: vec![number], transport, way }),
+            None => {
+                if way.takes_several() {
+                    open.insert(way.clone(), jobs.len());
+                }
+                jobs.push(Job { recipients: vec![number], transport, way });
+            }
         }
     }
     for job in &mut jobs {

@@ -221,15 +221,15 @@ impl Queue {
         Ok(())
     }
 
-    /// Removes what smap left behind when it was interrupted; says whether it did.
+    /// Removes what a writer left behind when it was interrupted; says whether it did.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn sweep_unfinished(&self, name: &str, now: Timestamp) -> io::Result<bool> {
-        let facts = fstatat(self.incoming.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    pub fn sweep_unfinished(&self, place: Place, name: &str, now: Timestamp) -> io::Result<bool> {
+        let facts = fstatat(self.folder(place), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let changed = u64::try_from(facts.st_mtime).unwrap_or_default();
         let age = now.since(Timestamp::from_micros(changed.saturating_mul(1_000_000)));
-        if age < UNFINISHED_AGE { Ok(false) } else { remove_unfinished(self.incoming.as_fd(), name) }
+        if age < UNFINISHED_AGE { Ok(false) } else { remove_unfinished(self.folder(place), name) }
     }
 
     /// Sets a file aside, with the reason beside it. Where `baddir` is on another filesystem it goes to the

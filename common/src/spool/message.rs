@@ -11,8 +11,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::draft::{END_LENGTH, end_record};
@@ -53,6 +53,8 @@ pub enum Poison {
     Linked,
     /// It belongs to another user.
     Owner(u32),
+    /// Its owner has taken the right to read it away.
+    Unreadable,
     /// Its envelope cannot be read.
     Envelope(BadEnvelope),
     /// Its envelope names another message.
@@ -70,6 +72,7 @@ impl fmt::Display for Poison {
             Self::NotAFile => f.write_str("not a regular file"),
             Self::Linked => f.write_str("the file has more than one name"),
             Self::Owner(uid) => write!(f, "the file belongs to uid {uid}"),
+            Self::Unreadable => f.write_str("its mode lets nobody read it"),
             Self::Envelope(fault) => fault.fmt(f),
             Self::OtherId(id) => write!(f, "the envelope is that of {id}"),
             Self::Checksum => f.write_str("the checksum is wrong"),
@@ -159,6 +162,10 @@ impl Message {
             Err(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR | Errno::ENODEV) => {
                 return Ok(Opened::Poison(Poison::NotAFile));
             }
+            // Where it is our rights that are too small every message is in the same case, and none is set aside.
+            Err(Errno::EACCES) if lets_nobody_read(folder, name)? => {
+                return Ok(Opened::Poison(Poison::Unreadable));
+            }
             Err(errno) => return Err(errno.into()),
         };
         if let Some(poison) = judge(&file, owners)? {
@@ -195,6 +202,11 @@ pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool>
     }
     unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?;
     Ok(true)
+}
+
+fn lets_nobody_read(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    let facts = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    Ok(facts.st_mode & 0o440 != 0o440)
 }
 
 fn judge(file: &File, owners: &[u32]) -> io::Result<Option<Poison>> {

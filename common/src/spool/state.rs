@@ -30,7 +30,7 @@ mod tests;
 const MAX_REPLY: usize = 512;
 
 /// How an attempt for one recipient ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It is where it belongs.
     Delivered,

@@ -14,7 +14,7 @@ pub mod mbox;
 mod samples;
 
 /// What an attempt for one recipient came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a recipient whose report is dropped is delivered to again"]
 pub struct Report {
     /// How it ended.

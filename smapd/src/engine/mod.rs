@@ -47,7 +47,7 @@ const SIGNALS: Token = Token(4);
 const FIRST_CONNECTION: usize = 16;
 
 /// Messages that are worked on at a time; the others wait as names.
-const MAX_ACTIVE: usize = 1000;
+const MAX_ACTIVE: usize = 500;
 /// How long what is under way may take after SIGTERM.
 const LAST_PATIENCE: Duration = Duration::from_secs(30);
 /// When a message that could not be opened or recorded is looked at again.
@@ -332,20 +332,20 @@ impl Engine {
             // Its rename to `queue/` did not come about.
             (Ok(Opened::Gone), Place::Queue) => self.begin(id, Place::Incoming),
             (Ok(Opened::Gone | Opened::Busy), _) => {}
-            (Ok(Opened::Unfinished), Place::Incoming) => self.sweep(id),
-            (Ok(Opened::Unfinished), Place::Queue) => {
-                self.set_aside(place, id.as_str(), &"the file has no end")
-            }
+            (Ok(Opened::Unfinished), _) => self.sweep(place, id),
             (Ok(Opened::Poison(poison)), _) => self.set_aside(place, id.as_str(), &poison),
             (Err(error), _) => self.trouble(id, &error),
         }
     }
 
-    fn sweep(&self, id: QueueId) {
-        match self.queue.sweep_unfinished(id.as_str(), Timestamp::now()) {
+    /// What its writer did not finish: in `incoming/` it is found again by the next scan, in `queue/` it is a
+    /// notification that will be made anew.
+    fn sweep(&mut self, place: Place, id: QueueId) {
+        match self.queue.sweep_unfinished(place, id.as_str(), Timestamp::now()) {
             Ok(true) => {
-                Event::Warning { text: &format_args!("id={id} removed: its session did not finish it") }.log()
+                Event::Warning { text: &format_args!("id={id} removed: its writer did not finish it") }.log();
             }
+            Ok(false) if place == Place::Queue => self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT)),
             Ok(false) => {}
             Err(error) => Event::Error { text: &format_args!("id={id} {error}") }.log(),
         }
