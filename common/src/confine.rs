@@ -74,6 +74,19 @@ pub enum Missing {
     Landlock,
 }
 
+impl Missing {
+    /// One word for the log.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Chroot => "chroot",
+            Self::OwnUser => "own-user",
+            Self::BoundingSet => "empty-bounding-set",
+            Self::Landlock => "landlock",
+        }
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -143,6 +156,11 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
     }
     seccompiler::apply_filter(&session_filter()?).step("seccomp")?;
     Ok(Confined { missing })
+}
+
+/// Files get exactly the modes that they are made with, whoever started this process.
+pub fn own_umask(mask: u32) {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
 }
 
 /// Closes every descriptor but 0, 1 and 2: what whoever started this process had open is not ours. To be called
@@ -235,6 +253,9 @@ fn drop_capabilities(missing: &mut Vec<Missing>) -> Result<(), ConfineError> {
 }
 
 fn empty_bounding_set(missing: &mut Vec<Missing>) -> Result<(), ConfineError> {
+    if caps::read(None, CapSet::Bounding).step("bounding set")?.is_empty() {
+        return Ok(());
+    }
     if !has(Capability::CAP_SETPCAP) {
         missing.push(Missing::BoundingSet);
         return Ok(());

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::address::{Address, ReversePath};
+use crate::confine::Missing;
 use crate::smtp::command::HeloName;
 use crate::spool::QueueId;
 use crate::status::Status;
@@ -39,6 +40,8 @@ pub enum Event<'a> {
         host: Host<'a>,
         /// The session.
         id: QueueId,
+        /// Walls that this process does not have.
+        missing: &'a [Missing],
     },
     /// A message is in the spool.
     Accepted {
@@ -241,7 +244,10 @@ impl Event<'_> {
     fn line(&self) -> String {
         match self {
             Self::Accepted { id, .. } => format!("id={id}"),
-            Self::Connect { host, id } => format!("connect host={host} id={id}"),
+            Self::Connect { host, id, missing } => {
+                let missing: String = missing.iter().map(|wall| format!(" no={}", wall.word())).collect();
+                format!("connect host={host} id={id}{missing}")
+            }
             Self::Refused { id, host, command, reply, reason } => format!(
                 "refused host={host} id={id} command={} reply={} reason={}",
                 Quoted(command),

@@ -67,7 +67,7 @@ fn rule_notes(smap: &Smap) -> Vec<Note> {
         Some(_) | None => {}
     }
     let permits = STRANGERS.map(|address| {
-        let client = Client { address: address.into(), name: ClientName::NotAsked };
+        let client = Client { address: Some(address.into()), name: ClientName::NotAsked };
         match hosts::judge(&smap.relay, &client) {
             Judgement::Decided(rule) if rule.effect == Effect::Permit => Some(rule),
             Judgement::Decided(_) | Judgement::NoRules | Judgement::NoneMeant | Judgement::NeedsName(_) => {

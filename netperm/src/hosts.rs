@@ -21,8 +21,9 @@ mod tests;
 /// Who a client is, as far as a rule may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// Its address; an IPv4-mapped IPv6 address counts as IPv4.
-    pub address: IpAddr,
+    /// Its address; an IPv4-mapped IPv6 address counts as IPv4. `None` where it has none (a pipe): only `*` means
+    /// such a client.
+    pub address: Option<IpAddr>,
     /// Its name.
     pub name: ClientName,
 }
@@ -110,13 +111,16 @@ impl HostPattern {
     /// Whether the client is meant; `None` when that needs the name and nobody has asked for it.
     #[must_use]
     pub fn matches(&self, client: &Client) -> Option<bool> {
-        self.form.matches(client).map(|meant| meant != self.negated)
+        match client.address {
+            Some(address) => self.form.matches(address, client).map(|meant| meant != self.negated),
+            None => Some(self.form == Form::Everyone && !self.negated),
+        }
     }
 }
 
 impl Form {
-    fn matches(&self, client: &Client) -> Option<bool> {
-        let address = client.address.to_canonical();
+    fn matches(&self, address: IpAddr, client: &Client) -> Option<bool> {
+        let address = address.to_canonical();
         match self {
             Self::Everyone => Some(true),
             Self::Network(network) => Some(network.contains(&address)),

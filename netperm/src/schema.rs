@@ -30,11 +30,9 @@ pub const DEFAULT_SPOOL: &str = "/var/spool/smap";
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Smap {
     /// The user to become; needed when started as root.
-    #[serde(deserialize_with = "some_account")]
-    pub userid: Option<Account>,
+    pub userid: Option<Located<Account>>,
     /// The group to become; without it, that of the user.
-    #[serde(deserialize_with = "some_account")]
-    pub groupid: Option<Account>,
+    pub groupid: Option<Located<Account>>,
     /// The spool.
     #[serde(deserialize_with = "folder")]
     pub directory: PathBuf,
@@ -80,11 +78,9 @@ pub struct Smap {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Smapd {
     /// The user to become; needed when started as root.
-    #[serde(deserialize_with = "some_account")]
-    pub userid: Option<Account>,
+    pub userid: Option<Located<Account>>,
     /// The group to become; without it, that of the user.
-    #[serde(deserialize_with = "some_account")]
-    pub groupid: Option<Account>,
+    pub groupid: Option<Located<Account>>,
     /// The spool.
     #[serde(deserialize_with = "folder")]
     pub directory: PathBuf,
@@ -131,11 +127,9 @@ pub struct Smapd {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Lookup {
     /// The user to become; needed when started as root.
-    #[serde(deserialize_with = "some_account")]
-    pub userid: Option<Account>,
+    pub userid: Option<Located<Account>>,
     /// The group to become; without it, that of the user.
-    #[serde(deserialize_with = "some_account")]
-    pub groupid: Option<Account>,
+    pub groupid: Option<Located<Account>>,
 }
 
 const MINUTE: u64 = 60;
@@ -235,6 +229,12 @@ impl Account {
             return Ok(Self::Name(text.to_owned()));
         }
         Err(format!("\"{text}\" is neither a number nor a name"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, Self::read)
     }
 }
 
@@ -413,10 +413,6 @@ fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Erro
 
 fn some_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     folder(deserializer).map(Some)
-}
-
-fn some_account<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Account>, D::Error> {
-    word(deserializer, Account::read).map(Some)
 }
 
 fn some_domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Domain>, D::Error> {

@@ -37,9 +37,9 @@ impl Lines<'_, '_> {
         rules.iter().try_for_each(|rule| writeln!(self.f, "{}: {}", self.program, rule.show(set)))
     }
 
-    fn accounts(&mut self, user: Option<&Account>, group: Option<&Account>) -> fmt::Result {
-        self.some("userid", user)?;
-        self.some("groupid", group)
+    fn accounts(&mut self, user: Option<&Located<Account>>, group: Option<&Located<Account>>) -> fmt::Result {
+        self.some("userid", user.map(|user| &user.value))?;
+        self.some("groupid", group.map(|group| &group.value))
     }
 }
 

@@ -9,7 +9,7 @@ use smap_common::address::Domain;
 use smap_common::spool::{Accounts, Layout};
 
 use crate::fault::{Fault, Faults, Note};
-use crate::place::Place;
+use crate::place::{Located, Place};
 use crate::schema::{self, Smap, Smapd};
 use crate::table::Table;
 
@@ -43,15 +43,11 @@ impl Site {
         let (smap, mut notes) = table.smap()?;
         let (smapd, more) = table.smapd()?;
         notes.extend(more.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
-        let fault = |unknown: UnknownAccount| Faults::from(Fault::new(&whole, unknown.to_string()));
-        let smap_account = resolve(smap.userid.as_ref(), smap.groupid.as_ref()).map_err(&fault)?;
-        let smapd_account = resolve(smapd.userid.as_ref(), smapd.groupid.as_ref()).map_err(&fault)?;
-        for (program, account) in [("smap", &smap_account), ("smapd", &smapd_account)] {
-            if account.as_ref().is_some_and(|account| account.uid == 0) {
-                let what = format!("{program} never runs as root: give it a userid of its own");
-                return Err(Fault::new(&whole, what).into());
-            }
-        }
+        let smap_account = resolve(smap.userid.as_ref(), smap.groupid.as_ref());
+        let smapd_account = resolve(smapd.userid.as_ref(), smapd.groupid.as_ref());
+        let faults = [&smap_account, &smapd_account].into_iter().filter_map(|account| account.as_ref().err());
+        Faults::none_of(faults.cloned().collect())?;
+        let (smap_account, smapd_account) = (smap_account.unwrap_or(None), smapd_account.unwrap_or(None));
         if smap.directory != smapd.directory {
             let what = format!(
                 "smap and smapd have different spools: directory {} and {}",
@@ -68,18 +64,30 @@ impl Site {
                 smap_gid: smap_account.as_ref().map_or(current.gid, |account| account.gid),
                 smapd_uid: smapd_account.as_ref().map_or(current.uid, |account| account.uid),
             },
-        );
+        )
+        .with_bad(smapd.bad_directory());
         let hostname = smap.hostname.clone().or_else(|| smapd.hostname.clone()).unwrap_or_else(system_name);
         Ok(Self { smap, smapd, hostname, smap_account, smapd_account, layout, notes })
     }
 }
 
 fn resolve(
-    user: Option<&schema::Account>,
-    group: Option<&schema::Account>,
-) -> Result<Option<Account>, UnknownAccount> {
-    let group = group.map(ToString::to_string);
-    user.map(|user| Account::resolve(&user.to_string(), group.as_deref())).transpose()
+    user: Option<&Located<schema::Account>>,
+    group: Option<&Located<schema::Account>>,
+) -> Result<Option<Account>, Fault> {
+    let Some(user) = user else { return Ok(None) };
+    let group_name = group.map(|group| group.value.to_string());
+    let account = Account::resolve(&user.value.to_string(), group_name.as_deref()).map_err(|unknown| {
+        let place = match (&unknown, group) {
+            (UnknownAccount::Group(_), Some(group)) => &group.place,
+            (UnknownAccount::Group(_) | UnknownAccount::User(_), _) => &user.place,
+        };
+        Fault::new(place, unknown)
+    })?;
+    if account.uid == 0 {
+        return Err(Fault::new(&user.place, "this is root, and a mail gateway never runs as root"));
+    }
+    Ok(Some(account))
 }
 
 /// The name of this machine; `localhost` where it has none that is a domain name.

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,6 +28,8 @@ use crate::one;
 use crate::replies::{self, Reply};
 use crate::startup::Prepared;
 
+/// How long sessions are waited for after SIGTERM; then they go on without the listener.
+const LAST_PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that the kernel holds for us.
 const BACKLOG: i32 = 1024;
 
@@ -56,7 +59,8 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
             Event::Started { text: &format!("listening on {address}") }.log();
         }
     }
-    let server = Listener { table, prepared, listeners, signals, sessions: Sessions::default() };
+    let server =
+        Listener { table, prepared, listeners, signals, sessions: Sessions::default(), stopping: None };
     server.life().map_err(|cause| ListenError(cause.to_string()))
 }
 
@@ -121,11 +125,13 @@ struct Listener<'a> {
     listeners: Vec<TcpListener>,
     signals: SignalFd,
     sessions: Sessions,
+    /// Set by SIGTERM: until when sessions are waited for.
+    stopping: Option<Instant>,
 }
 
 impl Listener<'_> {
     fn life(mut self) -> io::Result<Exit> {
-        while !self.listeners.is_empty() || self.sessions.all() > 0 {
+        while !self.is_over() {
             let ready = self.wait()?;
             self.read_signals()?;
             for index in ready {
@@ -134,15 +140,23 @@ impl Listener<'_> {
                 }
             }
         }
-        Event::Started { text: "stopped" }.log();
+        Event::Started { text: &format!("stopped; {} sessions go on by themselves", self.sessions.all()) }
+            .log();
         Ok(Exit::Ok)
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopping.is_some_and(|until| self.sessions.all() == 0 || until <= Instant::now())
     }
 
     /// Waits for clients and signals; says which listeners have a client.
     fn wait(&self) -> io::Result<Vec<usize>> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut fds, PollTimeout::NONE) {
+        let left = self.stopping.map(|until| until.saturating_duration_since(Instant::now()));
+        let patience =
+            left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        match poll(&mut fds, patience) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -194,6 +208,7 @@ impl Listener<'_> {
         let sessions = self.sessions.all();
         Event::Started { text: &format!("stopping; {sessions} sessions may go on to their end") }.log();
         self.listeners.clear();
+        self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
     }
 
     /// Takes a client and forks; in the new process it gives the client back.
@@ -253,6 +268,8 @@ impl Listener<'_> {
     fn become_session(self, stream: TcpStream, client: SocketAddr) -> Exit {
         let Self { prepared, listeners, signals, .. } = self;
         drop((listeners, signals));
+        // A session that is told to end may end at any moment: what it has not acknowledged is not lost.
+        let _stays_deaf = SigSet::all().thread_unblock();
         let stream = OwnedFd::from(stream);
         one::session(&prepared, stream.as_fd(), stream.as_fd(), Some(client))
     }

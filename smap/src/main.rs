@@ -32,10 +32,11 @@ Usage: smap [--config FILE]
 fn main() -> ExitCode {
     confine::clear_environment();
     confine::close_inherited_descriptors();
+    confine::own_umask(0);
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(Parsed::Run(arguments)) => arguments,
         Ok(Parsed::Say(text)) => return say(&text, Exit::Ok),
-        Err(error) => return say(&format!("smap: {error}\n\n{HELP}"), Exit::Usage),
+        Err(error) => return misused(&error),
     };
     log_panics();
     let exit = match arguments.listen {
@@ -43,6 +44,18 @@ fn main() -> ExitCode {
         None => inetd_session(&arguments),
     };
     exit.into()
+}
+
+/// A wrong command line. In a super-server's configuration the client would read what is printed: it reads that
+/// the system is not configured, and the log has the mistake.
+fn misused(error: &lexopt::Error) -> ExitCode {
+    if one::is_socket(stdin().as_fd()) {
+        log::init("smap", Target::Syslog);
+        Event::Error { text: error }.log();
+        not_configured(Exit::Usage).into()
+    } else {
+        complain(&format!("{error} (smap --help says how)"), Exit::Usage, false).into()
+    }
 }
 
 /// Descriptor 2 may be the client: from here on nothing is written to it but by `--listen`.
@@ -53,12 +66,16 @@ fn inetd_session(arguments: &Arguments) -> Exit {
         Ok(prepared) => one::session(&prepared, input.as_fd(), output.as_fd(), one::peer(input.as_fd())),
         Err(faults) => {
             faults.lines().for_each(|line| Event::Error { text: line }.log());
-            let reply = replies::misconfigured(&netperm::site::system_name().to_string());
-            // The log has the reasons; a client that is gone needs no reply.
-            let _unheard = nix::unistd::write(output.as_fd(), reply.to_wire(true).as_bytes());
-            Exit::Config
+            not_configured(Exit::Config)
         }
     }
+}
+
+fn not_configured(exit: Exit) -> Exit {
+    let reply = replies::misconfigured(&netperm::site::system_name().to_string());
+    // The log has the reasons; a client that is gone needs no reply.
+    let _unheard = nix::unistd::write(stdout().as_fd(), reply.to_wire(true).as_bytes());
+    exit
 }
 
 fn listener(arguments: &Arguments) -> Exit {
@@ -126,12 +143,15 @@ impl Arguments {
 
 /// The address after `--listen`, if what follows is one.
 fn address(parser: &mut lexopt::Parser) -> Result<Option<SocketAddr>, lexopt::Error> {
+    let attached = parser.optional_value();
     let follows =
         parser.try_raw_args().and_then(|raw| raw.peek().map(|next| !next.to_string_lossy().starts_with('-')));
-    if follows != Some(true) && parser.optional_value().is_none() {
-        return Ok(None);
-    }
-    let listen: Listen = parser.value()?.parse()?;
+    let value = match attached {
+        Some(value) => value,
+        None if follows == Some(true) => parser.value()?,
+        None => return Ok(None),
+    };
+    let listen: Listen = value.parse()?;
     Ok(Some(listen.address))
 }
 

@@ -5,12 +5,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getpeername, setsockopt, sockopt,
+    SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getpeername, getsockopt, setsockopt, sockopt,
 };
 use smap_common::envelope::Origin;
 use smap_common::exit::Exit;
 use smap_common::log::Event;
-use smap_common::spool::{Incoming, QueueId};
+use smap_common::spool::QueueId;
 
 use crate::replies;
 use crate::server::{Service, serve};
@@ -33,9 +33,9 @@ pub fn session(
     // Replies are written whole; waiting for more to send only delays them. A pipe knows no such option.
     let _not_a_socket = setsockopt(&output, sockopt::TcpNoDelay, &true);
     let mut stream = Plain::new(input, output, site.smap.timeout);
-    let (incoming, id) = match (prepared.incoming.try_clone(), QueueId::generate()) {
-        (Ok(incoming), Ok(id)) => (incoming, id),
-        (Err(cause), _) | (_, Err(cause)) => {
+    let id = match QueueId::generate() {
+        Ok(id) => id,
+        Err(cause) => {
             Event::Error { text: &cause }.log();
             return turned_away(&mut stream, prepared, Exit::TempFail);
         }
@@ -50,7 +50,7 @@ pub fn session(
     let origin = Origin { client, ..Origin::default() };
     let session = Session::new(&site.hostname.to_string(), prepared.limits(), origin);
     let service =
-        Service { table: &site.smap, hostname: &site.hostname, client, id, folder: Incoming::new(incoming) };
+        Service { table: &site.smap, hostname: &site.hostname, client, id, folder: &prepared.incoming };
     serve(&confined, &service, session, &mut stream);
     Exit::Ok
 }
@@ -60,6 +60,12 @@ fn turned_away(stream: &mut Plain<'_>, prepared: &Prepared, exit: Exit) -> Exit 
     // The log has the reason; a client that does not take the reply has nothing of it.
     let _unheard = stream.write_all(reply.to_wire(true).as_bytes(), LAST_WORDS);
     exit
+}
+
+/// Whether a descriptor is a socket: then a client is on the other end of it, of whatever kind.
+#[must_use]
+pub fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    getsockopt(&fd, sockopt::SockType).is_ok()
 }
 
 /// The client on the other end of a socket; `None` if it is none, or not an Internet one.

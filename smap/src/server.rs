@@ -3,7 +3,7 @@
 //! Guarantees that nothing is read from the client before the process is confined: [`serve`] takes the proof.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use netperm::hosts::{Client, ClientName};
@@ -36,7 +36,7 @@ pub struct Service<'a, F> {
     /// The session's name in the log.
     pub id: QueueId,
     /// Where messages go.
-    pub folder: F,
+    pub folder: &'a F,
 }
 
 /// How a session ended, for the log.
@@ -44,13 +44,13 @@ type End = &'static str;
 
 /// Serves one session to its end.
 pub fn serve<S: Stream, F: Folder>(
-    _proof: &Confined,
+    proof: &Confined,
     service: &Service<'_, F>,
     session: Session,
     stream: &mut S,
 ) {
     let host = service.host();
-    Event::Connect { host, id: service.id }.log();
+    Event::Connect { host, id: service.id, missing: proof.missing() }.log();
     let mut run = Run {
         service,
         session,
@@ -69,9 +69,7 @@ impl<F> Service<'_, F> {
     }
 
     fn client(&self) -> Client {
-        // Without a socket nothing is known of the client: only `*` means it.
-        let address = self.client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.ip());
-        Client { address, name: ClientName::NotAsked }
+        Client { address: self.client.map(|client| client.ip()), name: ClientName::NotAsked }
     }
 
     fn answer(&self, question: Question<'_>) -> Answer {
@@ -165,7 +163,7 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
                 },
                 Action::Open(envelope) => {
                     let summary = Summary::of(envelope);
-                    let draft = Draft::begin(&self.service.folder, envelope);
+                    let draft = Draft::begin(self.service.folder, envelope);
                     Input::Opened(draft.map(|draft| self.message = Message::Open(draft, summary)))
                 }
                 Action::Write(text) => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use netperm::site::Site;
@@ -11,6 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 use smap_common::confine::{ConfineError, Confined, Plan, confine};
 use smap_common::envelope::MAX_ENVELOPE;
+use smap_common::spool::Incoming;
 
 use crate::session::Limits;
 
@@ -20,7 +21,7 @@ pub struct Prepared {
     /// The table and what it means on this machine.
     pub site: Site,
     /// `incoming/`, opened.
-    pub incoming: OwnedFd,
+    pub incoming: Incoming,
 }
 
 /// Why no session can begin: each line names a file and what is wrong with it.
@@ -66,7 +67,7 @@ impl Prepared {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let incoming = open(&path, flags, Mode::empty())
             .map_err(|errno| lines(format!("{}: {}", path.display(), errno.desc())))?;
-        Ok(Self { site, incoming })
+        Ok(Self { site, incoming: Incoming::new(incoming) })
     }
 
     /// What the table allows a session.

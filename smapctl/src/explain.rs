@@ -73,10 +73,10 @@ impl Explanation {
     /// What the policy says.
     #[must_use]
     pub fn of(site: &Site, question: &Question) -> Self {
-        let client = Client { address: question.client.to_canonical(), name: ClientName::NotAsked };
+        let client = Client { address: Some(question.client.to_canonical()), name: ClientName::NotAsked };
         let sender = question.from.as_ref().and_then(|from| from.address());
         Self {
-            client: client.address.to_string(),
+            client: question.client.to_canonical().to_string(),
             from: sender.map_or("<>".to_owned(), |address| format!("<{address}>")),
             to: format!("<{}>", question.to),
             connect: Stage::of(policy::connect(&site.smap, &client)),

@@ -38,6 +38,7 @@ struct Refusal(String, Exit);
 fn main() -> ExitCode {
     confine::clear_environment();
     confine::close_inherited_descriptors();
+    confine::own_umask(0o077);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -63,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     if let Some(account) = &site.smapd_account {
         drop_root(&with_smap_group(account, &site), set_id)?;
     }
-    let queue = Queue::open(&site.layout, site.smapd.bad_directory()).map_err(|error| {
+    let queue = Queue::open(&site.layout).map_err(|error| {
         let exit = if matches!(error, QueueError::Locked) { Exit::TempFail } else { Exit::Config };
         Refusal(error.to_string(), exit)
     })?;

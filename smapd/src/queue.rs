@@ -73,7 +73,7 @@ impl Queue {
     ///
     /// # Errors
     /// Another smapd has it, or something cannot be opened.
-    pub fn open(layout: &Layout, bad: PathBuf) -> Result<Self, QueueError> {
+    pub fn open(layout: &Layout) -> Result<Self, QueueError> {
         let failed = |path: PathBuf| |cause: io::Error| QueueError::Io(path, cause);
         let folder = |path: PathBuf| {
             open(
@@ -100,8 +100,8 @@ impl Queue {
         Ok(Self {
             incoming: folder(layout.incoming())?,
             queue,
-            bad,
-            own_bad: layout.bad(),
+            bad: layout.bad().to_owned(),
+            own_bad: layout.own_bad(),
             incoming_path: layout.incoming(),
             queue_path: layout.queue(),
             owners: [accounts.smap_uid, accounts.smapd_uid],

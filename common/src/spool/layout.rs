@@ -56,6 +56,7 @@ impl fmt::Display for LayoutFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     root: PathBuf,
+    bad: PathBuf,
     accounts: Accounts,
 }
 
@@ -63,7 +64,13 @@ impl Layout {
     /// The spool in `root`, shared by `accounts`.
     #[must_use]
     pub fn new(root: &Path, accounts: Accounts) -> Self {
-        Self { root: root.to_owned(), accounts }
+        Self { root: root.to_owned(), bad: root.join(BAD), accounts }
+    }
+
+    /// The same, with another folder for what is set aside (`baddir`).
+    #[must_use]
+    pub fn with_bad(self, bad: PathBuf) -> Self {
+        Self { bad, ..self }
     }
 
     /// The spool itself.
@@ -84,9 +91,15 @@ impl Layout {
         self.root.join(QUEUE)
     }
 
-    /// Where what cannot be read is set aside, unless `baddir` says otherwise.
+    /// Where what cannot be read is set aside.
     #[must_use]
-    pub fn bad(&self) -> PathBuf {
+    pub fn bad(&self) -> &Path {
+        &self.bad
+    }
+
+    /// The folder for that in the spool itself: always there, on the same filesystem.
+    #[must_use]
+    pub fn own_bad(&self) -> PathBuf {
         self.root.join(BAD)
     }
 
@@ -114,7 +127,8 @@ impl Layout {
             (self.root.clone(), 0o755, None, None),
             (self.incoming(), mode, smapd, group),
             (self.queue(), 0o700, smapd, None),
-            (self.bad(), 0o700, smapd, None),
+            (self.own_bad(), 0o700, smapd, None),
+            (self.bad.clone(), 0o700, smapd, None),
         ] {
             create(&path, mode, owner, group).map_err(|cause| (path, cause))?;
         }
@@ -137,7 +151,9 @@ impl Layout {
     pub fn faults_for_smapd(&self) -> Vec<LayoutFault> {
         let mut faults = self.faults_for_smap();
         if faults.iter().all(|fault| !fault.fatal) {
-            for private in [self.queue(), self.bad()] {
+            let mut folders = vec![self.queue(), self.own_bad(), self.bad.clone()];
+            folders.dedup();
+            for private in folders {
                 faults.extend(self.judge(&private, |layout, facts| layout.judge_private(facts)));
             }
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::place::Place;
 
 fn client(address: &str) -> Client {
-    Client { address: address.parse().unwrap(), name: ClientName::NotAsked }
+    Client { address: address.parse().ok(), name: ClientName::NotAsked }
 }
 
 fn named(name: &str) -> Client {
@@ -149,4 +149,13 @@ fn a_rule_that_needs_a_name_stops_the_search_unless_an_address_settles_it() {
     let rules = rules(&[(Effect::Permit, "*.example.com 10.*"), (Effect::Permit, "*")]);
     assert_eq!(judge(&rules, &client("10.0.0.1")), Judgement::Decided(&rules[0]));
     assert_eq!(judge(&rules, &client("11.0.0.1")), Judgement::NeedsName(&rules[0]));
+}
+
+#[test]
+fn a_client_without_an_address_is_meant_by_everyone_only() {
+    let nobody = Client { address: None, name: ClientName::NotAsked };
+    for pattern in ["0.0.0.0/0", "::/0", "0.*", "!192.0.2.1", "unknown", "*.example.com", "!*"] {
+        assert_eq!(pattern.parse::<HostPattern>().unwrap().matches(&nobody), Some(false), "{pattern}");
+    }
+    assert_eq!("*".parse::<HostPattern>().unwrap().matches(&nobody), Some(true));
 }

@@ -9,7 +9,7 @@ fn table(text: &str) -> Table {
 }
 
 fn client(address: &str) -> Client {
-    Client { address: address.parse().unwrap(), name: ClientName::NotAsked }
+    Client { address: address.parse().ok(), name: ClientName::NotAsked }
 }
 
 fn hostname() -> Domain {

@@ -87,7 +87,7 @@ impl<'a> Pure<'a> {
 }
 
 fn answer(site: &Site, client: SocketAddr, question: Question<'_>) -> Answer {
-    let client = Client { address: client.ip(), name: ClientName::NotAsked };
+    let client = Client { address: Some(client.ip()), name: ClientName::NotAsked };
     let judged = |verdict: policy::Verdict<'_>, refusal| verdict.is_permit().then_some(()).ok_or(refusal);
     match question {
         Question::Connect => {
