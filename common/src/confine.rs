@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::account::Account;
@@ -212,14 +213,17 @@ pub fn become_account(account: &Account, set_id: SetId) -> Result<Vec<Missing>, 
     Ok(missing)
 }
 
-/// Gives up all capabilities but those that confining a child needs: the listener's state after its ports are
-/// bound.
+/// Gives up all capabilities but those that confining a child in `root` needs: the listener's state after its
+/// ports are bound. A spool that only its one user may enter, as in old tables, takes one more than others.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn keep_only_what_children_need() -> Result<(), ConfineError> {
-    use Capability::{CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT};
-    let needed = [CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT];
+pub fn keep_only_what_children_need(root: &Path) -> Result<(), ConfineError> {
+    use Capability::{CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT};
+    let mut needed = vec![CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT];
+    if root.metadata().is_ok_and(|facts| facts.mode() & 0o001 == 0) {
+        needed.push(CAP_DAC_READ_SEARCH);
+    }
     let kept = caps::read(None, CapSet::Permitted).step("capabilities")?;
     let kept = kept.into_iter().filter(|capability| needed.contains(capability)).collect();
     caps::set(None, CapSet::Effective, &kept).step("effective capabilities")?;

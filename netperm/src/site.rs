@@ -85,7 +85,7 @@ fn resolve(
         Fault::new(place, unknown)
     })?;
     if account.uid == 0 {
-        return Err(Fault::new(&user.place, "this is root, and a mail gateway never runs as root"));
+        return Err(Fault::new(&user.place, "this userid is root's, and a mail gateway never runs as root"));
     }
     Ok(Some(account))
 }

@@ -30,6 +30,8 @@ use crate::startup::Prepared;
 
 /// How long sessions are waited for after SIGTERM; then they go on without the listener.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
+/// How long nobody is accepted after the system had no room.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that the kernel holds for us.
 const BACKLOG: i32 = 1024;
 
@@ -53,14 +55,22 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
         .iter()
         .map(|address| open(*address, addresses).map_err(|cause| ListenError(format!("{address}: {cause}"))))
         .collect::<Result<Vec<_>, _>>()?;
-    confine::keep_only_what_children_need().map_err(|error| ListenError(error.to_string()))?;
+    confine::keep_only_what_children_need(prepared.site.layout.root())
+        .map_err(|error| ListenError(error.to_string()))?;
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
             Event::Started { text: &format!("listening on {address}") }.log();
         }
     }
-    let server =
-        Listener { table, prepared, listeners, signals, sessions: Sessions::default(), stopping: None };
+    let server = Listener {
+        table,
+        prepared,
+        listeners,
+        signals,
+        sessions: Sessions::default(),
+        stopping: None,
+        paused_until: None,
+    };
     server.life().map_err(|cause| ListenError(cause.to_string()))
 }
 
@@ -127,6 +137,8 @@ struct Listener<'a> {
     sessions: Sessions,
     /// Set by SIGTERM: until when sessions are waited for.
     stopping: Option<Instant>,
+    /// Set by a failing accept: until when nobody is accepted.
+    paused_until: Option<Instant>,
 }
 
 impl Listener<'_> {
@@ -151,9 +163,13 @@ impl Listener<'_> {
 
     /// Waits for clients and signals; says which listeners have a client.
     fn wait(&self) -> io::Result<Vec<usize>> {
+        let now = Instant::now();
+        let pause = self.paused_until.filter(|until| *until > now);
+        let wanted = if pause.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
-        let left = self.stopping.map(|until| until.saturating_duration_since(Instant::now()));
+        fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener.as_fd(), wanted)));
+        let left =
+            pause.into_iter().chain(self.stopping).min().map(|until| until.saturating_duration_since(now));
         let patience =
             left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         match poll(&mut fds, patience) {
@@ -218,10 +234,11 @@ impl Listener<'_> {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             Err(error) => {
-                Event::Warning { text: &format_args!("accept: {error}") }.log();
+                self.no_room(&error);
                 return None;
             }
         };
+        self.paused_until = None;
         let host = client.ip().to_canonical();
         if let Some(refusal) = self.too_many(host) {
             turn_away(&stream, client, &refusal);
@@ -236,6 +253,13 @@ impl Listener<'_> {
             }
         }
         None
+    }
+
+    /// The system has nothing left for a new connection: it is asked again a little later, and said once.
+    fn no_room(&mut self, error: &io::Error) {
+        if self.paused_until.replace(Instant::now() + PAUSE).is_none() {
+            Event::Warning { text: &format_args!("accept: {error}") }.log();
+        }
     }
 
     /// What a host is told for which there is no room.

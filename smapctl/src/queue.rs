@@ -133,7 +133,7 @@ impl<'a> Spool<'a> {
                 Opened::Poison(poison) => Entry::Bad { id, why: poison.to_string() },
                 Opened::Message(message) => {
                     let state = QueueState::load(self.queue.as_fd(), id).map_err(failed)?;
-                    Entry::of(place, &message, &state)
+                    Entry::of(place, &message, &state.unwrap_or_default())
                 }
             };
             return Ok(Some(found));

@@ -51,7 +51,9 @@ fn main() -> ExitCode {
 
 /// The life of smapd: read, prepare, drop, fork the helpers, deliver.
 fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
+    // A daemon works in another folder.
     let table = netperm::load::find(arguments.config.as_deref());
+    let table = std::path::absolute(&table).unwrap_or(table);
     let site = Site::load(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
     if geteuid().is_root() && site.smapd_account.is_none() {
         return Err(Refusal(

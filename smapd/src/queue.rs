@@ -3,16 +3,19 @@
 //! Trusts nothing that lies in `incoming/`. Guarantees the order of the spool's state table: a state before the
 //! rename, a message removed before its state, nothing overwritten in `bad/`.
 
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Display};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat, renameat2};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
@@ -59,8 +62,8 @@ pub enum QueueError {
     Io(PathBuf, io::Error),
 }
 
-impl std::fmt::Display for QueueError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locked => f.write_str("another smapd works in this spool"),
             Self::Io(path, cause) => write!(f, "{}: {cause}", path.display()),
@@ -132,9 +135,9 @@ impl Queue {
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn names(&self, place: Place) -> io::Result<Vec<String>> {
+    pub fn names(&self, place: Place) -> io::Result<Vec<OsString>> {
         let mut names = self.all_names(place)?;
-        names.retain(|name| place == Place::Incoming || !name.ends_with(STATE));
+        names.retain(|name| place == Place::Incoming || !name.as_encoded_bytes().ends_with(STATE.as_bytes()));
         Ok(names)
     }
 
@@ -145,7 +148,8 @@ impl Queue {
     pub fn stray_states(&self) -> io::Result<Vec<QueueId>> {
         let mut stray = Vec::new();
         for name in self.all_names(Place::Queue)? {
-            let Some(id) = name.strip_suffix(STATE).and_then(|name| name.parse::<QueueId>().ok()) else {
+            let name = name.to_str().and_then(|name| name.strip_suffix(STATE));
+            let Some(id) = name.and_then(|name| name.parse::<QueueId>().ok()) else {
                 continue;
             };
             let there = |place| match fstatat(self.folder(place), id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -159,7 +163,7 @@ impl Queue {
         Ok(stray)
     }
 
-    fn all_names(&self, place: Place) -> io::Result<Vec<String>> {
+    fn all_names(&self, place: Place) -> io::Result<Vec<OsString>> {
         let mut folder = Dir::from_fd(openat(
             self.folder(place),
             ".",
@@ -168,7 +172,7 @@ impl Queue {
         )?)?;
         let mut names = Vec::new();
         for entry in folder.iter() {
-            let name = entry?.file_name().to_string_lossy().into_owned();
+            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
             if name != "." && name != ".." {
                 names.push(name);
             }
@@ -185,11 +189,11 @@ impl Queue {
         Message::open(self.folder(place), name, &self.owners)
     }
 
-    /// What is remembered of a message.
+    /// What is remembered of a message, if anything is.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn state(&self, id: QueueId) -> io::Result<QueueState> {
+    pub fn state(&self, id: QueueId) -> io::Result<Option<QueueState>> {
         QueueState::load(self.queue.as_fd(), id)
     }
 
@@ -227,30 +231,58 @@ impl Queue {
     /// The disk fails.
     pub fn sweep_unfinished(&self, place: Place, name: &str, now: Timestamp) -> io::Result<bool> {
         let facts = fstatat(self.folder(place), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        let changed = u64::try_from(facts.st_mtime).unwrap_or_default();
+        // A time that lies ahead is no reason to wait for it.
+        let changed =
+            u64::try_from(facts.st_mtime).ok().filter(|at| *at <= now.seconds()).unwrap_or_default();
         let age = now.since(Timestamp::from_micros(changed.saturating_mul(1_000_000)));
         if age < UNFINISHED_AGE { Ok(false) } else { remove_unfinished(self.folder(place), name) }
     }
 
-    /// Sets a file aside, with the reason beside it. Where `baddir` is on another filesystem it goes to the
-    /// spool's own.
+    /// Sets a file aside; says where it is now. Where `baddir` is on another filesystem it goes to the spool's own.
     ///
     /// # Errors
     /// Neither folder takes it.
-    pub fn set_aside(&self, place: Place, name: &str, reason: &dyn std::fmt::Display) -> io::Result<PathBuf> {
-        let path = match self.move_to(place, name, &self.bad) {
-            Err(Errno::EXDEV) => self.move_to(place, name, &self.own_bad)?,
-            result => result?,
-        };
-        let mut beside = path.clone().into_os_string();
-        beside.push(".reason");
-        std::fs::write(beside, format!("{reason}\n"))?;
+    pub fn set_aside(&self, place: Place, name: &OsStr) -> io::Result<PathBuf> {
+        match self.move_to(place, name, &self.bad) {
+            Err(Errno::EXDEV) => Ok(self.move_to(place, name, &self.own_bad)?),
+            Err(Errno::EACCES) => self.replace_folder(place, name),
+            result => Ok(result?),
+        }
+    }
+
+    /// A folder of somebody else cannot be moved; an empty one can be removed, and another stands for it.
+    fn replace_folder(&self, place: Place, name: &OsStr) -> io::Result<PathBuf> {
+        unlinkat(self.folder(place), name, UnlinkatFlags::RemoveDir)?;
+        let path = self.bad.join(name);
+        std::fs::create_dir(&path)?;
         Ok(path)
     }
 
-    fn move_to(&self, place: Place, name: &str, folder: &std::path::Path) -> nix::Result<PathBuf> {
+    /// Writes the reason beside a file that was set aside. What somebody else has put there stays.
+    ///
+    /// # Errors
+    /// Something is there, or the disk is full or failing.
+    pub fn explain(&self, path: &Path, reason: &dyn Display) -> io::Result<()> {
+        let mut beside = path.to_owned().into_os_string();
+        beside.push(".reason");
+        let mut file = File::options().write(true).create_new(true).open(beside)?;
+        writeln!(file, "{reason}")
+    }
+
+    /// Whether `incoming/` is still the folder that was opened.
+    #[must_use]
+    pub fn has_its_incoming(&self) -> bool {
+        let opened = fstat(&self.incoming).map(|facts| (facts.st_dev, facts.st_ino));
+        let named = nix::sys::stat::stat(&self.incoming_path).map(|facts| (facts.st_dev, facts.st_ino));
+        opened.is_ok() && opened == named
+    }
+
+    fn move_to(&self, place: Place, name: &OsStr, folder: &Path) -> nix::Result<PathBuf> {
         for number in 1..1000 {
-            let unique = if number == 1 { name.to_owned() } else { format!("{name}.{number}") };
+            let mut unique = name.to_owned();
+            if number > 1 {
+                unique.push(format!(".{number}"));
+            }
             let path = folder.join(unique);
             match renameat2(self.folder(place), name, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
                 Ok(()) => return Ok(path),
@@ -278,8 +310,13 @@ impl Queue {
     ) -> io::Result<Committed> {
         let folder = Incoming::new(self.queue.try_clone()?);
         let mut draft = Draft::begin(&folder, envelope).map_err(into_io)?;
-        write(&mut |text| draft.write(text).map_err(into_io))?;
-        draft.commit().map_err(|Void(cause)| into_io(cause))
+        let result = write(&mut |text| draft.write(text).map_err(into_io))
+            .and_then(|()| draft.commit().map_err(|Void(cause)| into_io(cause)));
+        if result.is_err() {
+            // What is left of it takes room that is missing.
+            let _swept_later = unlinkat(self.queue.as_fd(), envelope.id.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        result
     }
 
     /// The folders, to be synced.

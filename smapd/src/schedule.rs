@@ -50,6 +50,13 @@ impl Schedule {
         })
     }
 
+    /// Nothing waits for longer than until then.
+    pub fn none_after(&mut self, limit: Timestamp) {
+        let beyond: Vec<QueueId> =
+            self.by_time.iter().rev().take_while(|(at, _)| *at > limit).map(|(_, id)| *id).collect();
+        beyond.into_iter().for_each(|id| self.set(id, limit));
+    }
+
     /// When the next message is due.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {

@@ -7,9 +7,6 @@ use std::thread;
 
 use mio::Waker;
 
-/// Enough to keep a disk busy.
-const THREADS: usize = 4;
-
 type Work<T> = Box<dyn FnOnce() -> T + Send>;
 
 /// The threads, and what they have done.
@@ -21,15 +18,15 @@ pub struct Workers<T> {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts the threads; each wakes the loop when something is done.
+    /// Starts so many threads; each wakes the loop when something is done.
     ///
     /// # Errors
     /// The system has no threads left.
-    pub fn start(waker: &Arc<Waker>) -> io::Result<Self> {
+    pub fn start(threads: usize, waker: &Arc<Waker>) -> io::Result<Self> {
         let (work, inbox) = channel::<(u64, Work<T>)>();
         let (outbox, done) = channel();
         let inbox = Arc::new(Mutex::new(inbox));
-        for number in 0..THREADS {
+        for number in 0..threads {
             let (inbox, outbox, waker) = (Arc::clone(&inbox), outbox.clone(), Arc::clone(waker));
             thread::Builder::new()
                 .name(format!("worker {number}"))

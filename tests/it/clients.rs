@@ -28,8 +28,11 @@ pub(crate) fn message() -> Vec<u8> {
     spool::as_crlf(text.as_bytes())
 }
 
+/// Sends a message, in a file, to whoever listens there.
+pub(crate) type Sender = fn(SocketAddr, PathBuf) -> Ended;
+
 /// A client whose message, in a file, is to be in the spool as it is.
-fn assert_sends(send: impl Fn(SocketAddr, PathBuf) -> Ended) {
+fn assert_sends(send: Sender) {
     let gateway = Gateway::new("");
     let listener = gateway.listen();
     let message = message();
@@ -42,25 +45,27 @@ fn assert_sends(send: impl Fn(SocketAddr, PathBuf) -> Ended) {
     assert!(lines.iter().any(|line| line.starts_with("RCPT <b@example.com>")), "{lines:?}");
 }
 
-fn written(gateway: &Gateway, message: &[u8]) -> PathBuf {
+pub(crate) fn written(gateway: &Gateway, message: &[u8]) -> PathBuf {
     let file = gateway.folder().join("message");
     fs::write(&file, message).unwrap();
     file
 }
 
-fn swaks_sends() {
-    assert_sends(|address, file| {
-        // It adds an end of line to what it is given.
-        let message = fs::read(&file).unwrap();
-        fs::write(&file, message.strip_suffix(b"\r\n").unwrap()).unwrap();
-        let mut swaks = Command::new(programs::peer("swaks"));
-        swaks.args(["--server", &address.ip().to_string(), "--port", &address.port().to_string()]);
-        swaks.args(["--from", "a@sender.example", "--to", "b@example.com", "--helo", "client.example"]);
-        run(swaks.arg("--data").arg(format!("@{}", file.display())), Stdio::null())
-    });
+pub(crate) fn swaks_command(address: SocketAddr, file: PathBuf) -> Ended {
+    // It adds an end of line to what it is given.
+    let message = fs::read(&file).unwrap();
+    fs::write(&file, message.strip_suffix(b"\r\n").unwrap()).unwrap();
+    let mut swaks = Command::new(programs::peer("swaks"));
+    swaks.args(["--server", &address.ip().to_string(), "--port", &address.port().to_string()]);
+    swaks.args(["--from", "a@sender.example", "--to", "b@example.com", "--helo", "client.example"]);
+    run(swaks.arg("--data").arg(format!("@{}", file.display())), Stdio::null())
 }
 
-fn curl_command(address: SocketAddr, file: PathBuf) -> Ended {
+fn swaks_sends() {
+    assert_sends(swaks_command);
+}
+
+pub(crate) fn curl_command(address: SocketAddr, file: PathBuf) -> Ended {
     let mut curl = Command::new(programs::peer("curl"));
     curl.args(["--silent", "--show-error", &format!("smtp://{address}/client.example")]);
     curl.args(["--mail-from", "a@sender.example", "--mail-rcpt", "b@example.com"]);
@@ -77,25 +82,33 @@ fn curl_sends() {
     assert_sends(curl_command);
 }
 
-fn msmtp_sends() {
-    assert_sends(|address, file| {
-        let mut msmtp = Command::new(programs::peer("msmtp"));
-        msmtp.args([format!("--host={}", address.ip()), format!("--port={}", address.port())]);
-        msmtp.args(["--domain=client.example", "--from=a@sender.example", "b@example.com"]);
-        run(&mut msmtp, File::open(file).unwrap().into())
-    });
+pub(crate) fn msmtp_command(address: SocketAddr, file: PathBuf) -> Ended {
+    let mut msmtp = Command::new(programs::peer("msmtp"));
+    msmtp.args([format!("--host={}", address.ip()), format!("--port={}", address.port())]);
+    msmtp.args(["--domain=client.example", "--from=a@sender.example", "b@example.com"]);
+    run(&mut msmtp, File::open(file).unwrap().into())
 }
 
-/// It writes the fields itself: the text behind them is what it was given.
-fn s_nail_sends() {
-    let gateway = Gateway::new("");
-    let listener = gateway.listen();
-    let text = ".\n..\n.dot\nFrom here\n\nJörg says: grüß Gott\n\ttab\nend\n";
+fn msmtp_sends() {
+    assert_sends(msmtp_command);
+}
+
+/// A text without fields: s-nail writes those itself.
+pub(crate) const TEXT: &str = ".\n..\n.dot\nFrom here\n\nJörg says: grüß Gott\n\ttab\nend\n";
+
+pub(crate) fn s_nail_command(address: SocketAddr, text: PathBuf) -> Ended {
     let mut nail = Command::new(programs::peer("s-nail"));
     nail.args(["-:/", "-Sv15-compat", "-Ssmtp-auth=none", "-Sttycharset=utf-8", "-Smime-encoding=8bit"]);
-    nail.args([&format!("-Smta=smtp://{}", listener.address()), "-Ssendwait", "-Shostname=client.example"]);
+    nail.args([&format!("-Smta=smtp://{address}"), "-Ssendwait", "-Shostname=client.example"]);
     nail.args(["-r", "a@sender.example", "-s", "Greetings", "b@example.com"]).env("LC_ALL", "C.UTF-8");
-    let ended = run(&mut nail, File::open(written(&gateway, text.as_bytes())).unwrap().into());
+    run(&mut nail, File::open(text).unwrap().into())
+}
+
+/// The text behind the fields is what it was given.
+fn s_nail_sends() {
+    let (gateway, text) = (Gateway::new(""), TEXT);
+    let listener = gateway.listen();
+    let ended = s_nail_command(listener.address(), written(&gateway, text.as_bytes()));
     assert_eq!(ended.code, 0, "{ended:?}");
     let stored = gateway.incoming().pop().expect("the message is in the spool");
     let body = String::from_utf8(stored.body).unwrap();
@@ -104,12 +117,14 @@ fn s_nail_sends() {
     assert_eq!(body.as_bytes(), spool::as_crlf(text.as_bytes()));
 }
 
+pub(crate) fn smtplib_command(address: SocketAddr, file: PathBuf) -> Ended {
+    let mut python = Command::new(programs::peer("python3"));
+    python.arg(programs::script("send.py")).args([address.ip().to_string(), address.port().to_string()]);
+    run(python.arg(file), Stdio::null())
+}
+
 fn smtplib_sends() {
-    assert_sends(|address, file| {
-        let mut python = Command::new(programs::peer("python3"));
-        python.arg(programs::script("send.py")).args([address.ip().to_string(), address.port().to_string()]);
-        run(python.arg(file), Stdio::null())
-    });
+    assert_sends(smtplib_command);
 }
 
 fn smtp_source_sends_in_twenty_sessions() {

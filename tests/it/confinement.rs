@@ -182,16 +182,16 @@ fn a_message_belongs_to_smap_and_only_smapd_may_read_it() {
 }
 
 /// A file system that is there for one test.
-struct Mounted(PathBuf);
+pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
-    fn tmpfs(at: &Path, options: &str) -> Self {
+    pub(crate) fn tmpfs(at: &Path, options: &str) -> Self {
         fs::create_dir_all(at).unwrap();
         mount(Some("none"), at, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("root may mount");
         Self(at.to_owned())
     }
 
-    fn ext4(at: &Path, image: &Path) -> Self {
+    pub(crate) fn ext4(at: &Path, image: &Path) -> Self {
         fs::create_dir_all(at).unwrap();
         fs::File::create(image).unwrap().set_len(2 << 20).unwrap();
         let mut make = Command::new(programs::peer("mkfs.ext4"));
@@ -227,7 +227,7 @@ fn assert_full_is_said(gateway: &Gateway) {
 }
 
 /// Writes until there is no room for anything; a file system may find room again once it has written.
-fn fill(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn fill(folder: &Path) -> Vec<PathBuf> {
     let mut fillers = Vec::new();
     loop {
         let path = folder.join(format!("filler{}", fillers.len()));

@@ -16,7 +16,7 @@ tests! {
 }
 
 /// The messages, wherever they stand in the folder.
-fn messages(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn messages(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
         entries.flat_map(|path| if path.is_dir() { messages(&path) } else { vec![path] }).collect();
@@ -27,7 +27,7 @@ fn messages(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What `send.py` makes of a file, and the end of line that smtplib adds where there is none.
-fn on_the_wire(file: &Path) -> Vec<u8> {
+pub(crate) fn on_the_wire(file: &Path) -> Vec<u8> {
     let mut text = Vec::new();
     for octet in fs::read(file).unwrap() {
         if octet == b'\n' && text.last() != Some(&b'\r') {
@@ -42,7 +42,7 @@ fn on_the_wire(file: &Path) -> Vec<u8> {
 }
 
 /// The code that the contract wants for it.
-fn wanted(text: &[u8]) -> &'static str {
+pub(crate) fn wanted(text: &[u8]) -> &'static str {
     let bare_cr = text.windows(2).position(|two| two[0] == b'\r' && two[1] != b'\n');
     let nul = text.iter().position(|&octet| octet == 0);
     match (bare_cr, nul) {

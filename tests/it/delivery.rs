@@ -1,5 +1,26 @@
 //! From the spool to the next host: smapd's part, and the way through both programs.
+//!
+//! Mail goes in as any client sends it. Where smapd is to find it at its start, it is started later.
 
-use smap_tests::tests;
+mod mailboxes;
+mod notifications;
+mod operator;
+mod programs;
+mod queue;
+mod relay;
+mod spool;
 
-tests! {}
+use smap_tests::needs::Test;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let all = [
+        mailboxes::tests(),
+        relay::tests(),
+        programs::tests(),
+        notifications::tests(),
+        queue::tests(),
+        spool::tests(),
+        operator::tests(),
+    ];
+    all.into_iter().flatten().collect()
+}

@@ -130,7 +130,7 @@ fn on_a_socket(command: &mut Command) -> (Child, UnixStream) {
 }
 
 /// All that such a smap says to these octets, and its exit code.
-fn dialogue(command: &mut Command, octets: &[u8]) -> (String, Option<i32>) {
+pub(crate) fn dialogue(command: &mut Command, octets: &[u8]) -> (String, Option<i32>) {
     let (mut child, mut client) = on_a_socket(command);
     client.write_all(octets).unwrap();
     let mut said = String::new();

@@ -2,7 +2,8 @@
 //!
 //! [`needs`] says what a test needs and skips it by name, [`programs`] finds and builds what is tested, a
 //! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`client`] a
-//! plain SMTP client, [`transcript`] a dialogue in a file. A test stops by panicking.
+//! plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on one spool, a [`sink`] the
+//! server that mail is relayed to. A test stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -14,8 +15,10 @@
 pub mod client;
 pub mod gateway;
 pub mod needs;
+pub mod post;
 pub mod process;
 pub mod programs;
+pub mod sink;
 pub mod spool;
 pub mod transcript;
 

@@ -157,6 +157,7 @@ pub struct Session {
     offers: Offers,
     state: State,
     replies: ReplyReader,
+    heard: u64,
     output: Vec<u8>,
 }
 
@@ -170,8 +171,15 @@ impl Session {
             offers: Offers::default(),
             state: State::Greeting,
             replies: ReplyReader::default(),
+            heard: 0,
             output: Vec::new(),
         }
+    }
+
+    /// How many whole replies have come: a server that sends octets and no reply is as silent as any.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// What is to be sent.
@@ -244,6 +252,7 @@ impl Session {
                     Ok(None) => return Action::Read,
                     Err(error) => return self.lost(Trouble::Malformed(error)),
                     Ok(Some(reply)) => {
+                        self.heard += 1;
                         if let Some(action) = self.replied(reply) {
                             return action;
                         }
@@ -343,6 +352,9 @@ impl Session {
 
     fn envelope_replied(&mut self, mut run: Run, reply: &Reply) -> Option<Action> {
         let stage = run.unanswered.pop_front();
+        if reply.code == 421 {
+            return Some(self.lost_in(run, Trouble::Unwilling(reply.clone())));
+        }
         match (stage, reply.class()) {
             (Some(Stage::Data), _) => return self.data_replied(run, reply),
             (Some(Stage::Mail | Stage::Rcpt(_)), Class::Success) if !reply.is_success() => {
@@ -351,9 +363,6 @@ impl Session {
             (None, _) | (Some(_), Class::Success) => {}
             (Some(Stage::Mail), _) => run.settle_rest(&Verdict::replied(reply)),
             (Some(Stage::Rcpt(recipient)), _) => run.settle(recipient, Verdict::of_recipient(reply)),
-        }
-        if reply.code == 421 {
-            return Some(self.lost_in(run, Trouble::Unwilling(reply.clone())));
         }
         // Without pipelining nothing more is said that cannot help.
         if run.unanswered.is_empty() && !run.is_open() {
@@ -381,7 +390,7 @@ impl Session {
             (200..=399, _) => Some(self.lost_in(run, Trouble::OutOfStep)),
             _ => {
                 run.settle_rest(&Verdict::replied(reply));
-                self.state = if reply.code == 421 { State::Over(None) } else { State::Unclean };
+                self.state = State::Unclean;
                 Some(Action::Done(run.into_verdicts()))
             }
         }

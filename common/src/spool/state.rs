@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
@@ -107,19 +107,23 @@ impl QueueState {
         state
     }
 
-    /// Reads the state of `id`; an empty one where there is none.
+    /// Reads the state of `id`, if there is one.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn load(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Self> {
+    pub fn load(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Option<Self>> {
         match openat(
             queue,
             state_name(id).as_str(),
             OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
             Mode::empty(),
         ) {
-            Ok(file) => io::read_to_string(File::from(file)).map(|text| Self::parse(text.as_bytes())),
-            Err(nix::errno::Errno::ENOENT) => Ok(Self::default()),
+            Ok(file) => {
+                let mut text = Vec::new();
+                File::from(file).read_to_end(&mut text)?;
+                Ok(Some(Self::parse(&text)))
+            }
+            Err(nix::errno::Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -149,7 +153,11 @@ pub fn state_name(id: QueueId) -> String {
 
 /// A state file that is being added to. What is appended is durable after [`StateFile::sync`].
 #[derive(Debug)]
-pub struct StateFile(File);
+pub struct StateFile {
+    file: File,
+    /// Its last line has no end: a write of ours failed, or a crash came.
+    torn: bool,
+}
 
 impl StateFile {
     /// Opens the state of `id`, made if there is none.
@@ -159,16 +167,23 @@ impl StateFile {
     pub fn open(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Self> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let file = File::from(openat(queue, state_name(id).as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-        let mut state = Self(file);
-        state.end_torn_line()?;
-        Ok(state)
+        let torn = match file.metadata()?.len().checked_sub(1) {
+            None => false,
+            Some(last) => {
+                let mut octet = [0];
+                file.read_exact_at(&mut octet, last)?;
+                octet != *b"\n"
+            }
+        };
+        Ok(Self { file, torn })
     }
 
-    fn end_torn_line(&mut self) -> io::Result<()> {
-        let Some(last) = self.0.metadata()?.len().checked_sub(1) else { return Ok(()) };
-        let mut octet = [0];
-        self.0.read_exact_at(&mut octet, last)?;
-        if octet == *b"\n" { Ok(()) } else { self.0.write_all(b"\n") }
+    /// Adds whole lines; a line that was torn before them costs only itself.
+    fn append(&mut self, lines: &str) -> io::Result<()> {
+        let separator = if self.torn { "\n" } else { "" };
+        let result = self.file.write_all(format!("{separator}{lines}").as_bytes());
+        self.torn = result.is_err();
+        result
     }
 
     /// Adds how an attempt ended.
@@ -177,7 +192,7 @@ impl StateFile {
     /// The disk is full or failing.
     pub fn mark(&mut self, marks: &[Mark]) -> io::Result<()> {
         let lines: String = marks.iter().map(|mark| Record::Mark(mark.clone()).to_string()).collect();
-        self.0.write_all(lines.as_bytes())
+        self.append(&lines)
     }
 
     /// Adds when to try next, after so many attempts.
@@ -185,7 +200,7 @@ impl StateFile {
     /// # Errors
     /// The disk is full or failing.
     pub fn next(&mut self, attempts: u32, at: Timestamp) -> io::Result<()> {
-        self.0.write_all(Record::Next { attempts, at }.to_string().as_bytes())
+        self.append(&Record::Next { attempts, at }.to_string())
     }
 
     /// Adds that the sender was told of the delay.
@@ -193,7 +208,7 @@ impl StateFile {
     /// # Errors
     /// The disk is full or failing.
     pub fn warned(&mut self, at: Timestamp) -> io::Result<()> {
-        self.0.write_all(Record::Warned(at).to_string().as_bytes())
+        self.append(&Record::Warned(at).to_string())
     }
 
     /// Makes all that was added durable.
@@ -201,7 +216,7 @@ impl StateFile {
     /// # Errors
     /// The disk fails.
     pub fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 }
 

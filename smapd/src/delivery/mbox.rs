@@ -32,7 +32,7 @@ mod quote;
 mod tests;
 
 /// How long others may keep the file locked before the message is tried again later.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The wait after the first try; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest wait between two tries.

@@ -35,6 +35,8 @@ pub(super) struct Active {
     failed: BTreeSet<u32>,
     /// Recipients with a mark that is not yet written.
     unwritten: BTreeSet<u32>,
+    /// Whether somebody was told of those that failed, where there is no sender to tell.
+    pub(super) told: bool,
 }
 
 /// What follows when no job is under way any more.
@@ -51,17 +53,17 @@ pub(super) struct Conclusion {
 }
 
 impl Active {
-    pub(super) fn new(message: Message, place: Place, state: QueueState) -> Self {
-        let has_state = state != QueueState::default();
+    pub(super) fn new(message: Message, place: Place, state: Option<QueueState>) -> Self {
         Self {
             message: Arc::new(message),
             place,
-            state,
             file: None,
-            has_state,
+            has_state: state.is_some(),
+            state: state.unwrap_or_default(),
             outstanding: 0,
             failed: BTreeSet::new(),
             unwritten: BTreeSet::new(),
+            told: false,
         }
     }
 
@@ -92,6 +94,11 @@ impl Active {
         let numbers: Vec<u32> = self.unwritten.iter().copied().filter(delivered).collect();
         self.unwritten.retain(|number| !numbers.contains(number));
         numbers.iter().filter_map(|number| self.state.marks.get(number).cloned()).collect()
+    }
+
+    /// What was taken to be written could not be: every mark is to be written once more.
+    pub(super) fn write_again(&mut self) {
+        self.unwritten.extend(self.state.marks.keys().filter(|number| !self.failed.contains(number)));
     }
 
     /// All marks that are not yet written: the sender has been told of those that failed.
@@ -138,14 +145,16 @@ impl Active {
         numbers.retain(|number| {
             let recipient =
                 usize::try_from(*number).ok().and_then(|index| self.envelope().recipients.get(index));
-            recipient.is_some_and(|recipient| kind.is_wanted(recipient.notify))
+            // Of a message without a sender the administrator hears, who asked for nothing.
+            let nobody = notify::addressee(self.envelope()).is_none() && kind == Kind::Failed;
+            recipient.is_some_and(|recipient| nobody || kind.is_wanted(recipient.notify))
         });
         numbers
     }
 
-    /// Whether somebody failed and nobody can be told: the message itself is then kept for the operator.
+    /// Whether somebody failed and nobody was told: the message itself is then kept for the administrator.
     pub(super) fn is_double_bounce(&self) -> bool {
         let failed = self.state.marks.values().any(|mark| mark.outcome == Outcome::Failed);
-        failed && notify::addressee(self.envelope()).is_none()
+        failed && notify::addressee(self.envelope()).is_none() && !self.told
     }
 }

@@ -3,6 +3,8 @@
 //! The order of the spool's state table is here: a notification is durable before the failure that caused it is
 //! marked, marks are written before the rename, the message goes before its state.
 
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,7 +30,10 @@ impl Engine {
         }
         match open_state(&self.queue, id, active).and_then(|file| file.mark(&marks)) {
             Ok(()) => self.unsynced.folders(Instant::now()),
-            Err(error) => Event::Error { text: &format_args!("id={id} cannot be marked: {error}") }.log(),
+            Err(error) => {
+                active.write_again();
+                Event::Error { text: &format_args!("id={id} cannot be marked: {error}") }.log();
+            }
         }
     }
 
@@ -56,7 +61,7 @@ impl Engine {
         let (message, queue, hostname) =
             (Arc::clone(&active.message), Arc::clone(&self.queue), self.site.hostname.clone());
         let ticket = self.ticket(Ticket::Notice { id, kind, to: to.clone(), rest });
-        self.workers.submit(ticket, move || {
+        self.journal.submit(ticket, move || {
             let recipients = marks.iter().filter_map(|mark| {
                 Some((message.envelope.recipients.get(usize::try_from(mark.recipient).ok()?)?, mark))
             });
@@ -85,21 +90,24 @@ impl Engine {
 
     pub(super) fn stored(&mut self, ticket: u64, result: io::Result<QueueId>) {
         if let Ok(notification) = result {
-            self.fresh.push_back((notification, Place::Queue));
+            self.fresh.push(notification, Place::Queue);
         }
         let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else { return };
         match result {
             Ok(notification) => {
                 Event::Notified { id, notification, to: &to }.log();
-                if let (Kind::Delayed { .. }, Some(active)) = (kind, self.active.get_mut(&id)) {
-                    active.state.warned = Some(Timestamp::now());
+                if let Some(active) = self.active.get_mut(&id) {
+                    match kind {
+                        Kind::Failed => active.told = true,
+                        Kind::Delayed { .. } => active.state.warned = Some(Timestamp::now()),
+                    }
                 }
                 self.tell(id, rest);
             }
             Err(error) => {
-                // Whoever failed is tried once more later; the sender hears of it when there is room for it.
-                self.active.remove(&id);
-                self.trouble(id, &format_args!("the notification cannot be stored: {error}"));
+                if let Some(active) = self.active.remove(&id) {
+                    self.hold(id, active, &format_args!("the notification cannot be stored: {error}"));
+                }
             }
         }
     }
@@ -107,30 +115,40 @@ impl Engine {
     /// Lets the message go, or has it wait.
     fn finish(&mut self, id: QueueId, next: Option<Timestamp>) {
         let Some(mut active) = self.active.remove(&id) else { return };
-        match next {
-            None if active.is_double_bounce() && self.addressee(&active, Kind::Failed).is_none() => {
-                self.set_aside(active.place, id.as_str(), &"it was refused, and there is no sender to tell");
-                self.queue.forget_state(id);
+        let result = match next {
+            None if active.is_double_bounce() => self.keep_for_administrator(id, &active),
+            None => {
+                self.queue.remove(active.place, id, active.has_state).map(|()| Event::Removed { id }.log())
             }
-            None => self.remove(id, &active),
-            Some(at) => {
-                if let Err(error) = self.keep(id, &mut active, at) {
-                    Event::Error { text: &format_args!("id={id} cannot be kept in queue/: {error}") }.log();
-                }
-                self.schedule.set(id, at);
-            }
-        }
-        if let Some(file) = active.file {
-            self.unsynced.state(file, Instant::now());
-        }
+            Some(at) => self.keep(id, &mut active, at).map(|()| self.schedule.set(id, at)),
+        };
         self.unsynced.folders(Instant::now());
+        match result {
+            Ok(()) => {
+                if let Some(file) = active.file {
+                    self.unsynced.state(file, Instant::now());
+                }
+            }
+            Err(error) => self.hold(id, active, &error),
+        }
     }
 
-    fn remove(&mut self, id: QueueId, active: &Active) {
-        match self.queue.remove(active.place, id, active.has_state) {
-            Ok(()) => Event::Removed { id }.log(),
-            Err(error) => self.trouble(id, &error),
-        }
+    fn keep_for_administrator(&mut self, id: QueueId, active: &Active) -> io::Result<()> {
+        self.set_aside(
+            active.place,
+            OsStr::new(id.as_str()),
+            &"it was refused, and there is no sender to tell",
+        )?;
+        self.queue.forget_state(id);
+        Ok(())
+    }
+
+    /// What is known of this message cannot be written down. It stays in memory, so that nobody is delivered to
+    /// twice, and is written down at the next attempt.
+    fn hold(&mut self, id: QueueId, mut active: Active, error: &dyn Display) {
+        active.write_again();
+        self.unsaved.insert(id, active);
+        self.trouble(id, error);
     }
 
     /// Records what is known, then moves the message: the order of the spool's state table.

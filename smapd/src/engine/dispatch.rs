@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use smap_common::address::Address;
@@ -14,6 +14,7 @@ use smap_common::smtp::client::Transaction;
 use smap_common::spool::{Outcome, QueueId};
 
 use super::active::{Active, Conclusion};
+use super::fresh::CROWD;
 use super::{Engine, LoopError};
 use crate::content::Content;
 use crate::delivery::{Report, maildir, mbox};
@@ -69,10 +70,25 @@ impl Engine {
         self.last_ticket
     }
 
+    /// Begins an attempt at a message, unless too many wait for its destination already.
+    pub(super) fn attempt_if_there_is_room(&mut self, active: Active) {
+        let jobs = plan::jobs(&self.site, active.envelope(), &active.pending());
+        match jobs.as_slice() {
+            [Job { way: Way::Relay(destination), .. }] if self.relay.waiting(destination) >= CROWD => {
+                self.fresh.park(destination.clone(), active.envelope().id, active.place);
+            }
+            _ => self.begin_jobs(active, jobs),
+        }
+    }
+
     /// Begins an attempt at a message.
     pub(super) fn attempt(&mut self, active: Active) {
-        let id = active.envelope().id;
         let jobs = plan::jobs(&self.site, active.envelope(), &active.pending());
+        self.begin_jobs(active, jobs);
+    }
+
+    fn begin_jobs(&mut self, active: Active, jobs: Vec<Job>) {
+        let id = active.envelope().id;
         self.active.insert(id, active);
         if jobs.is_empty() {
             // Everyone is settled: only its removal did not come about.
@@ -115,10 +131,13 @@ impl Engine {
                 self.workers
                     .submit(ticket, move || Done::Delivered(maildir::deliver(&folder, &host, &content)));
             }
-            Way::Mbox(file) => self.workers.submit(ticket, move || {
-                let sender = &message.envelope.mail.sender;
-                Done::Delivered(mbox::deliver(&file, sender, &content, Timestamp::now()))
-            }),
+            Way::Mbox(file) => match self.mboxes.get_mut(&file) {
+                Some(waiting) => waiting.push_back((ticket, content)),
+                None => {
+                    self.mboxes.insert(file.clone(), VecDeque::new());
+                    self.write_mbox(file, ticket, content);
+                }
+            },
             Way::Program(_) => {
                 self.programs.waiting.push_back((ticket, content));
                 self.start_programs();
@@ -146,6 +165,25 @@ impl Engine {
         }
     }
 
+    fn write_mbox(&mut self, file: PathBuf, ticket: u64, content: Content) {
+        self.workers.submit(ticket, move || {
+            let sender = &content.message().envelope.mail.sender;
+            Done::Delivered(mbox::deliver(&file, sender, &content, Timestamp::now()))
+        });
+    }
+
+    /// A delivery to a mailbox is over: whoever waits for the same file is next.
+    fn mailbox_over(&mut self, ticket: u64, report: &Report) {
+        if let Some(Ticket::Job { job: Job { way: Way::Mbox(file), .. }, .. }) = self.tickets.get(&ticket) {
+            let file = file.clone();
+            match self.mboxes.get_mut(&file).and_then(VecDeque::pop_front) {
+                Some((next, content)) => self.write_mbox(file, next, content),
+                None => drop(self.mboxes.remove(&file)),
+            }
+        }
+        self.reported_all(ticket, report);
+    }
+
     /// Takes what the relay has finished, and has its names looked up.
     pub(super) fn exchange(&mut self) {
         loop {
@@ -155,9 +193,11 @@ impl Engine {
             }
             self.lookups.extend(self.relay.take_lookups());
             if !self.look_up() && finished.is_empty() {
-                return;
+                break;
             }
         }
+        let relay = &self.relay;
+        self.fresh.unpark(|destination| relay.waiting(destination));
     }
 
     /// Asks the resolver; says whether an answer came at once, because it cannot be asked.
@@ -188,9 +228,9 @@ impl Engine {
     }
 
     pub(super) fn workers_done(&mut self) {
-        while let Some((ticket, done)) = self.workers.take_done() {
+        while let Some((ticket, done)) = self.workers.take_done().or_else(|| self.journal.take_done()) {
             match done {
-                Done::Delivered(report) => self.reported_all(ticket, &report),
+                Done::Delivered(report) => self.mailbox_over(ticket, &report),
                 Done::Body(Ok(body)) => self.run(ticket, body),
                 Done::Body(Err(error)) => self.program_over(ticket, &local_trouble(&error)),
                 Done::Stored(result) => self.stored(ticket, result),

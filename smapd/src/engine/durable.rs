@@ -12,6 +12,8 @@ use super::dispatch::{Done, Ticket};
 
 /// With the time that the sync itself takes this stays below the second that is promised.
 const BATCH: Duration = Duration::from_millis(500);
+/// State files that are open at a time and wait for it.
+const MAX_STATES: usize = 256;
 
 /// State files and folders to be synced.
 #[derive(Debug, Default)]
@@ -36,7 +38,13 @@ impl Unsynced {
 
     /// When the batch is to be made durable.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.since.map(|since| since + BATCH)
+        let since = self.since?;
+        Some(if self.states.len() < MAX_STATES { since + BATCH } else { since })
+    }
+
+    /// It could not be done: the next try comes a batch later.
+    fn later(&mut self, now: Instant) {
+        self.since = Some(now + BATCH);
     }
 
     fn take(&mut self) -> Vec<StateFile> {
@@ -56,13 +64,16 @@ impl Engine {
         if self.unsynced.due().is_none_or(|due| due > Instant::now()) {
             return;
         }
-        let states = self.unsynced.take();
         match self.queue.folders() {
             Ok(folders) => {
+                let states = self.unsynced.take();
                 let ticket = self.ticket(Ticket::Sync);
-                self.workers.submit(ticket, move || Done::Synced(sync(&states, &folders)));
+                self.journal.submit(ticket, move || Done::Synced(sync(&states, &folders)));
             }
-            Err(error) => Event::Error { text: &format_args!("nothing can be synced: {error}") }.log(),
+            Err(error) => {
+                self.unsynced.later(Instant::now());
+                Event::Error { text: &format_args!("nothing can be synced now: {error}") }.log();
+            }
         }
     }
 

@@ -8,9 +8,11 @@ mod active;
 mod conclude;
 mod dispatch;
 mod durable;
+mod fresh;
 mod poison;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ use smap_common::spool::{Opened, QueueId};
 use self::active::Active;
 use self::dispatch::{Done, Programs, Ticket};
 use self::durable::Unsynced;
+use self::fresh::Fresh;
+use crate::content::Content;
 use crate::queue::{Place, Queue};
 use crate::relay::{Limits, Lookup, Relay};
 use crate::resolver::Resolver;
@@ -48,6 +52,10 @@ const FIRST_CONNECTION: usize = 16;
 
 /// Messages that are worked on at a time; the others wait as names.
 const MAX_ACTIVE: usize = 500;
+/// Messages that are begun with before the loop looks at what has happened.
+const BEGIN_AT_ONCE: usize = 20;
+/// Threads for what waits for mailboxes: enough to keep a disk busy.
+const MAILBOX_WORKERS: usize = 4;
 /// How long what is under way may take after SIGTERM.
 const LAST_PATIENCE: Duration = Duration::from_secs(30);
 /// When a message that could not be opened or recorded is looked at again.
@@ -76,19 +84,31 @@ pub struct Engine {
     signals: SignalFd,
     relay: Relay,
     workers: Workers<Done>,
+    /// The one that syncs and stores: it does not wait for a mailbox.
+    journal: Workers<Done>,
     runner: Runner,
     resolver: Resolver,
     schedule: Schedule,
-    /// Messages to begin with, before any that waits in the schedule.
-    fresh: VecDeque<(QueueId, Place)>,
+    fresh: Fresh,
     active: HashMap<QueueId, Active>,
+    /// Messages of which more is known than could be written down; they wait in the schedule too.
+    unsaved: HashMap<QueueId, Active>,
     tickets: HashMap<u64, Ticket>,
     programs: Programs,
+    /// Mailboxes that are being written, and who waits for each: one at a time, so that a locked one holds one
+    /// worker at most.
+    mboxes: HashMap<PathBuf, VecDeque<(u64, Content)>>,
+    /// What could not be set aside, and was complained about.
+    immovable: HashSet<OsString>,
+    /// The time at the last scan, to see a clock that was set back.
+    last_seen: Timestamp,
     /// Names that the resolver has no room for yet.
     lookups: VecDeque<Lookup>,
     last_ticket: u64,
     unsynced: Unsynced,
     next_scan: Instant,
+    /// Whether more could be begun with at once.
+    more_is_due: bool,
     /// When the administrator was last told of a file that was set aside.
     last_letter: Option<Instant>,
     /// Set by SIGTERM: when what is under way is given up.
@@ -125,7 +145,8 @@ impl Engine {
         let relay =
             Relay::new(site.hostname.to_string(), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
-            workers: Workers::start(&waker)?,
+            workers: Workers::start(MAILBOX_WORKERS, &waker)?,
+            journal: Workers::start(1, &waker)?,
             start,
             site: Arc::new(site),
             queue: Arc::new(queue),
@@ -136,14 +157,19 @@ impl Engine {
             runner,
             resolver,
             schedule: Schedule::default(),
-            fresh: VecDeque::new(),
+            fresh: Fresh::default(),
             active: HashMap::new(),
+            unsaved: HashMap::new(),
+            immovable: HashSet::new(),
+            mboxes: HashMap::new(),
+            last_seen: Timestamp::now(),
             tickets: HashMap::new(),
             programs: Programs::default(),
             lookups: VecDeque::new(),
             last_ticket: 0,
             unsynced: Unsynced::default(),
             next_scan: Instant::now(),
+            more_is_due: false,
             last_letter: None,
             stopping: None,
         })
@@ -154,14 +180,22 @@ impl Engine {
     /// # Errors
     /// The loop itself cannot go on; no message is lost by that.
     pub fn life(mut self) -> Result<Exit, LoopError> {
-        self.read_queue()?;
+        let result = self.read_queue().and_then(|()| self.turn());
+        self.relay.close_idle();
+        self.sync_at_last();
+        Event::Started { text: "stopped" }.log();
+        result.map(|()| Exit::Ok)
+    }
+
+    /// Turns until it is over.
+    fn turn(&mut self) -> Result<(), LoopError> {
         let mut events = Events::with_capacity(256);
         loop {
-            self.scan_if_due();
+            self.scan_if_due()?;
             self.begin_due();
             self.exchange();
             if self.is_over() {
-                break;
+                return Ok(());
             }
             let patience = self.patience();
             match self.poll.poll(&mut events, Some(patience)) {
@@ -174,10 +208,6 @@ impl Engine {
             self.relay.tick(Instant::now());
             self.sync_if_due();
         }
-        self.relay.close_idle();
-        self.sync_at_last();
-        Event::Started { text: "stopped" }.log();
-        Ok(Exit::Ok)
     }
 
     fn happened(&mut self, token: Token) -> Result<(), LoopError> {
@@ -194,11 +224,14 @@ impl Engine {
 
     /// How long there is nothing to do if nothing happens.
     fn patience(&self) -> Duration {
+        if self.more_is_due {
+            return Duration::ZERO;
+        }
         let now = Instant::now();
         let until = |instant: Option<Instant>| instant.map(|instant| instant.saturating_duration_since(now));
         let due = self.schedule.next().filter(|_| self.stopping.is_none());
         [
-            until(Some(self.next_scan)),
+            until(Some(self.next_scan).filter(|_| self.stopping.is_none())),
             until(self.unsynced.due()),
             until(self.relay.next_deadline()),
             until(self.stopping),
@@ -221,12 +254,15 @@ impl Engine {
     fn read_queue(&mut self) -> io::Result<()> {
         let now = Timestamp::now();
         for name in self.queue.names(Place::Queue)? {
-            let Ok(id) = name.parse::<QueueId>() else {
-                self.set_aside(Place::Queue, &name, &"the name is not a queue id");
+            let Some(id) = name.to_str().and_then(|name| name.parse::<QueueId>().ok()) else {
+                self.set_poison_aside(Place::Queue, &name, &"the name is not a queue id");
                 continue;
             };
             match self.queue.state(id) {
-                Ok(state) => self.schedule.set(id, schedule::due(&self.site.smapd, state.next, now)),
+                Ok(state) => {
+                    let next = state.and_then(|state| state.next);
+                    self.schedule.set(id, schedule::due(&self.site.smapd, next, now));
+                }
                 Err(error) => self.trouble(id, &error),
             }
         }
@@ -236,12 +272,27 @@ impl Engine {
         Ok(())
     }
 
-    fn scan_if_due(&mut self) {
+    fn scan_if_due(&mut self) -> Result<(), LoopError> {
         if self.next_scan > Instant::now() || self.stopping.is_some() {
-            return;
+            return Ok(());
         }
         self.next_scan = Instant::now() + self.site.smapd.wakeup;
+        if !self.queue.has_its_incoming() {
+            return Err(io::Error::other("incoming/ is not the folder any more that was opened"));
+        }
+        self.mind_the_clock();
         self.scan();
+        Ok(())
+    }
+
+    /// Where the clock was set back nothing waits for the time that it once showed.
+    fn mind_the_clock(&mut self) {
+        let now = Timestamp::now();
+        if now < self.last_seen {
+            let longest = self.site.smapd.retry.iter().max().unwrap_or_default();
+            self.schedule.none_after(now.after(longest));
+        }
+        self.last_seen = now;
     }
 
     /// The net below inotify: everything that lies in `incoming/`.
@@ -252,11 +303,11 @@ impl Engine {
         }
     }
 
-    fn found(&mut self, name: &str) {
-        match name.parse::<QueueId>() {
-            Ok(id) if self.active.contains_key(&id) || self.schedule.contains(id) => {}
-            Ok(id) => self.fresh.push_back((id, Place::Incoming)),
-            Err(fault) => self.set_aside(Place::Incoming, name, &fault),
+    fn found(&mut self, name: &OsStr) {
+        match name.to_str().and_then(|name| name.parse::<QueueId>().ok()) {
+            Some(id) if self.active.contains_key(&id) || self.schedule.contains(id) => {}
+            Some(id) => self.fresh.push(id, Place::Incoming),
+            None => self.set_poison_aside(Place::Incoming, name, &"the name is not a queue id"),
         }
     }
 
@@ -266,7 +317,7 @@ impl Engine {
                 if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                     self.next_scan = Instant::now();
                 } else if let Some(name) = event.name {
-                    self.found(&name.to_string_lossy());
+                    self.found(&name);
                 }
             }
         }
@@ -305,10 +356,16 @@ impl Engine {
         self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
     }
 
-    /// Begins with what is due, as long as there is room.
+    /// Begins with what is due, as long as there is room; a few at a time, so that what is done meanwhile is
+    /// written down.
     fn begin_due(&mut self) {
-        while self.active.len() < MAX_ACTIVE && self.stopping.is_none() {
-            let fresh = self.fresh.pop_front();
+        self.more_is_due = false;
+        for _ in 0..BEGIN_AT_ONCE {
+            if self.active.len() >= MAX_ACTIVE || self.stopping.is_some() {
+                return;
+            }
+            let has_room = self.active.len() + self.unsaved.len() < MAX_ACTIVE;
+            let fresh = if has_room { self.fresh.pop() } else { None };
             let next = fresh.or_else(|| {
                 let due = self.schedule.take_due(Timestamp::now());
                 due.map(|id| (id, Place::Queue))
@@ -318,22 +375,27 @@ impl Engine {
                 None => return,
             }
         }
+        self.more_is_due = true;
     }
 
     fn begin(&mut self, id: QueueId, place: Place) {
         if self.active.contains_key(&id) {
             return;
         }
+        if let Some(active) = self.unsaved.remove(&id) {
+            return self.attempt(active);
+        }
         match (self.queue.open_message(place, id.as_str()), place) {
             (Ok(Opened::Message(message)), _) => match self.queue.state(id) {
-                Ok(state) => self.attempt(Active::new(*message, place, state)),
+                Ok(state) => self.attempt_if_there_is_room(Active::new(*message, place, state)),
                 Err(error) => self.trouble(id, &error),
             },
             // Its rename to `queue/` did not come about.
             (Ok(Opened::Gone), Place::Queue) => self.begin(id, Place::Incoming),
+            (Ok(Opened::Busy), Place::Queue) => self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT)),
             (Ok(Opened::Gone | Opened::Busy), _) => {}
             (Ok(Opened::Unfinished), _) => self.sweep(place, id),
-            (Ok(Opened::Poison(poison)), _) => self.set_aside(place, id.as_str(), &poison),
+            (Ok(Opened::Poison(poison)), _) => self.set_poison_aside(place, OsStr::new(id.as_str()), &poison),
             (Err(error), _) => self.trouble(id, &error),
         }
     }

@@ -1,6 +1,8 @@
 //! What cannot be delivered is kept for the administrator, who is told.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,17 +21,35 @@ const BETWEEN_LETTERS: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Moves a file out of the way, with the reason beside it.
-    pub(super) fn set_aside(&mut self, place: Place, name: &str, reason: &dyn Display) {
-        match self.queue.set_aside(place, name, reason) {
-            Ok(path) => {
-                Event::Poison { name, reason }.log();
-                self.tell_administrator(path, &reason.to_string());
-            }
-            Err(error) => {
-                Event::Error { text: &format_args!("{name} ({reason}) cannot be set aside: {error}") }.log();
-            }
+    ///
+    /// # Errors
+    /// It is where it was.
+    pub(super) fn set_aside(
+        &mut self,
+        place: Place,
+        name: &OsStr,
+        reason: &dyn Display,
+    ) -> io::Result<PathBuf> {
+        let path = self.queue.set_aside(place, name)?;
+        Event::Poison { name: &name.to_string_lossy(), reason }.log();
+        if let Err(error) = self.queue.explain(&path, reason) {
+            Event::Warning { text: &format_args!("{}.reason: {error}", path.display()) }.log();
         }
         self.unsynced.folders(Instant::now());
+        Ok(path)
+    }
+
+    /// The same for what is no message: the administrator is told. What cannot even be moved is said once, not at
+    /// every scan.
+    pub(super) fn set_poison_aside(&mut self, place: Place, name: &OsStr, reason: &dyn Display) {
+        match self.set_aside(place, name, reason) {
+            Ok(path) => self.tell_administrator(path, &reason.to_string()),
+            Err(error) if self.immovable.insert(name.to_owned()) => {
+                let name = name.to_string_lossy();
+                Event::Error { text: &format_args!("{name} ({reason}) cannot be set aside: {error}") }.log();
+            }
+            Err(_) => {}
+        }
     }
 
     fn tell_administrator(&mut self, path: PathBuf, reason: &str) {
@@ -41,7 +61,7 @@ impl Engine {
         let (queue, hostname, reason) =
             (Arc::clone(&self.queue), self.site.hostname.clone(), reason.to_owned());
         let ticket = self.ticket(Ticket::Letter);
-        self.workers.submit(ticket, move || {
+        self.journal.submit(ticket, move || {
             Done::Stored(QueueId::generate().and_then(|id| {
                 let envelope = aside::envelope(id, &to, Timestamp::now());
                 let letter = aside::letter(&envelope, &hostname, &path, &reason);

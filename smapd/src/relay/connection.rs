@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub(super) idle_since: Option<Instant>,
     /// Whether the server was ever ready for a transaction.
     pub(super) was_ready: bool,
+    /// Errands that were begun.
+    pub(super) served: u32,
 }
 
 impl Connection {
@@ -63,6 +65,7 @@ impl Connection {
             deadline: Instant::now() + timeout.unwrap_or(CONNECT_PATIENCE).min(CONNECT_PATIENCE),
             idle_since: None,
             was_ready: false,
+            served: 0,
         })
     }
 
@@ -73,6 +76,7 @@ impl Connection {
     /// Gives it work; only after [`Wish::Errand`].
     pub(super) fn begin(&mut self, errand: Errand) {
         self.idle_since = None;
+        self.served += 1;
         self.given = 0;
         self.action = Some(self.session.step(Input::Begin(errand.transaction.clone())));
         self.errand = Some(errand);
@@ -86,9 +90,12 @@ impl Connection {
         self.be_patient();
     }
 
-    /// The connection is of no use any more.
+    /// The connection is of no use any more: nothing more is sent, and what is already over stays so.
     pub(super) fn lose(&mut self, trouble: Trouble) {
-        self.action = Some(self.session.step(Input::Lost(trouble)));
+        self.session.output().clear();
+        if !matches!(self.action, Some(Action::Done(_) | Action::Close(_))) {
+            self.action = Some(self.session.step(Input::Lost(trouble)));
+        }
     }
 
     fn be_patient(&mut self) {
@@ -163,8 +170,11 @@ impl Connection {
             match self.socket.read(buffer) {
                 Ok(0) => return Some(self.session.step(Input::Lost(Trouble::Closed))),
                 Ok(read) => {
+                    let heard = self.session.heard();
                     let action = self.session.step(Input::Received(buffer.get(..read).unwrap_or_default()));
-                    self.be_patient();
+                    if self.session.heard() > heard {
+                        self.be_patient();
+                    }
                     return Some(action);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -29,6 +29,10 @@ const KEEP_IDLE: Duration = Duration::from_secs(2);
 const KEEP_ADDRESSES: Duration = Duration::from_secs(60);
 /// How long a host that refused one more connection is left with those that it has.
 const FULL: Duration = Duration::from_secs(5);
+/// How long a host that did not answer is taken to be down: whoever comes for it is deferred at once.
+const DOWN: Duration = Duration::from_secs(3);
+/// How long a name may take to be looked up.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 /// Octets read, or taken from the spool, at a time.
 const BUFFER: usize = 32 * 1024;
 
@@ -64,6 +68,14 @@ pub struct Finished {
     pub reports: Vec<(u32, Report)>,
 }
 
+/// A name that is being looked up.
+#[derive(Debug)]
+struct Asked {
+    destination: Destination,
+    host: String,
+    since: Instant,
+}
+
 /// Most connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -91,7 +103,7 @@ pub struct Relay {
     first_token: usize,
     places: HashMap<Destination, Place>,
     connections: Slab<(Destination, Connection)>,
-    lookups: HashMap<u64, (Destination, String)>,
+    lookups: HashMap<u64, Asked>,
     unasked: Vec<Lookup>,
     next_lookup: u64,
     finished: Vec<Finished>,
@@ -148,12 +160,10 @@ impl Relay {
     /// When something has to be looked at again, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.connections
-            .iter()
-            .map(|(_, (_, connection))| {
-                connection.idle_since.map_or(connection.deadline, |since| since + KEEP_IDLE)
-            })
-            .min()
+        let connections = self.connections.iter().map(|(_, (_, connection))| {
+            connection.idle_since.map_or(connection.deadline, |since| since + KEEP_IDLE)
+        });
+        connections.chain(self.lookups.values().map(|asked| asked.since + LOOKUP_PATIENCE)).min()
     }
 
     /// Something happened on the socket of this token.
@@ -165,15 +175,27 @@ impl Relay {
 
     /// A name was looked up, or cannot be.
     pub fn resolved(&mut self, number: u64, answer: Result<Vec<IpAddr>, String>) {
-        let Some((destination, host)) = self.lookups.remove(&number) else { return };
+        let Some(Asked { destination, host, .. }) = self.lookups.remove(&number) else { return };
         if let Some(place) = self.places.get_mut(&destination) {
             place.answers.insert(host, answer);
         }
         self.pump(&destination);
     }
 
+    /// How many errands wait for a connection to this destination.
+    #[must_use]
+    pub fn waiting(&self, destination: &Destination) -> usize {
+        self.places.get(destination).map_or(0, |place| place.waiting.len())
+    }
+
     /// Ends what has taken too long.
     pub fn tick(&mut self, now: Instant) {
+        let late =
+            |(number, asked): (&u64, &Asked)| (asked.since + LOOKUP_PATIENCE <= now).then_some(*number);
+        let unanswered: Vec<u64> = self.lookups.iter().filter_map(late).collect();
+        for number in unanswered {
+            self.resolved(number, Err("nobody has answered".to_owned()));
+        }
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         for key in keys {
             let Some((destination, connection)) = self.connections.get_mut(key) else { continue };
@@ -214,6 +236,9 @@ impl Relay {
                 }
                 continue;
             }
+            if let Some(trouble) = place.is_down(Instant::now()) {
+                return self.give_up(destination, &trouble);
+            }
             match self.targets(destination) {
                 Targets::Known => {}
                 Targets::Asked => return,
@@ -240,7 +265,9 @@ impl Relay {
             for hop in &destination.hops {
                 if let Hop::Name(host, _) = hop {
                     self.next_lookup += 1;
-                    self.lookups.insert(self.next_lookup, (destination.clone(), host.clone()));
+                    let asked =
+                        Asked { destination: destination.clone(), host: host.clone(), since: Instant::now() };
+                    self.lookups.insert(self.next_lookup, asked);
                     self.unasked.push(Lookup { number: self.next_lookup, host: host.clone() });
                 }
             }
@@ -327,13 +354,11 @@ impl Relay {
     }
 
     fn finish(&mut self, destination: &Destination, key: usize, errand: Errand, verdicts: Vec<Verdict>) {
-        let relay = self
-            .connections
-            .get(key)
-            .map(|(_, connection)| connection.target.to_string())
-            .unwrap_or_default();
+        let Some((_, connection)) = self.connections.get(key) else { return };
+        let (relay, reused) = (connection.target.to_string(), connection.served > 1);
         let Some(place) = self.places.get_mut(destination) else { return };
-        let again = errand.attempts < place.targets.len();
+        // A connection that was kept may have been closed at its other end meanwhile: that is no attempt.
+        let again = errand.attempts + 1 < place.targets.len() || (reused && errand.attempts == 0);
         let (mut reports, mut rest) = (Vec::new(), Vec::new());
         for (index, (number, verdict)) in errand.numbers.iter().zip(verdicts).enumerate() {
             if verdict.elsewhere && again {
@@ -346,6 +371,8 @@ impl Relay {
             self.finished.push(Finished { ticket: errand.ticket, reports });
         }
         if !rest.is_empty() {
+            // This host gave up on us: the next one is asked.
+            place.preferred = (place.preferred + 1) % place.targets.len().max(1);
             place.waiting.push_front(errand.only(&rest));
         }
     }
@@ -362,8 +389,9 @@ impl Relay {
             let trouble = trouble.unwrap_or(Trouble::Closed);
             self.unreachable(destination, &trouble);
         }
-        self.pump(destination);
+        // Who has no connection at all comes before who has just had one.
         self.pump_those_who_wait();
+        self.pump(destination);
         self.places.retain(|_, place| !place.waiting.is_empty() || place.connections > 0 || place.is_fresh());
     }
 
@@ -378,6 +406,7 @@ impl Relay {
         place.preferred += 1;
         if place.preferred >= place.targets.len() {
             place.preferred = 0;
+            place.down = Some((Instant::now() + DOWN, trouble.clone()));
             self.give_up(destination, trouble);
         }
     }
@@ -397,7 +426,7 @@ impl Relay {
         if self.connections.len() >= self.limits.all {
             return;
         }
-        let hungry = |place: &Place| !place.waiting.is_empty() && place.pending == 0;
+        let hungry = |place: &Place| !place.waiting.is_empty() && place.connections == 0;
         let waiting: Vec<Destination> = self
             .places
             .iter()

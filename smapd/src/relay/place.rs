@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use smap_common::smtp::client::Trouble;
+
 use super::Errand;
 use super::socket::Target;
 use crate::plan::{Destination, Hop};
@@ -24,6 +26,8 @@ pub(super) struct Place {
     pub(super) preferred: usize,
     /// Until when no more connections are tried beside those that work.
     pub(super) full_until: Option<Instant>,
+    /// Until when nobody is asked, and what was the trouble.
+    pub(super) down: Option<(Instant, Trouble)>,
 }
 
 /// What is known of where a destination is.
@@ -34,6 +38,12 @@ pub(super) enum Targets {
 }
 
 impl Place {
+    /// What keeps this destination from being asked now.
+    pub(super) fn is_down(&self, now: Instant) -> Option<Trouble> {
+        let (until, trouble) = self.down.as_ref()?;
+        (*until > now && self.connections == 0).then(|| trouble.clone())
+    }
+
     /// Connections over which the server has agreed to talk.
     pub(super) fn working(&self) -> usize {
         self.connections - self.pending

@@ -1,5 +1,5 @@
 //! The life of the runner: take a request when there is room for a program, start it, hear it out, see it end,
-//! say how. When smapd is gone nothing more is started; what runs may end by itself, at its deadline at last.
+//! say how. When smapd is gone nothing more is started, and what runs is told to end: it will be asked for again.
 
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -95,11 +95,10 @@ impl Life {
         match (news, &self.link) {
             (News::Request, Some(link)) => match link.receive() {
                 Ok(Some(parcel)) => self.take(parcel),
-                Ok(None) | Err(_) => self.link = None,
+                Ok(None) | Err(_) => self.smapd_is_gone(),
             },
-            // Nobody would hear how what it asked for ended, and it will be asked for again.
-            (News::Gone, _) => self.link = None,
-            (News::Nothing | News::Request, _) => {}
+            (News::Gone, Some(_)) => self.smapd_is_gone(),
+            (News::Nothing | News::Request | News::Gone, _) => {}
         }
     }
 
@@ -142,6 +141,17 @@ impl Life {
                 None => self.jobs.push(job),
             }
         }
+    }
+
+    /// Nobody hears any more how a program ends, and what it does will be asked for again: it is told to end, so
+    /// that it need not be done twice.
+    fn smapd_is_gone(&mut self) {
+        self.link = None;
+        let soon = Instant::now() + self.grace;
+        self.jobs
+            .iter_mut()
+            .filter(|job| matches!(job.stage, Stage::Running(_)))
+            .for_each(|job| job.press(soon));
     }
 
     fn end_overdue(&mut self) {

@@ -222,12 +222,12 @@ fn its_death_is_seen() {
 }
 
 #[test]
-fn a_program_in_progress_outlives_smapd_and_one_that_waits_is_not_started() {
+fn when_smapd_is_gone_programs_are_told_to_end_and_no_more_are_started() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let runner = Runner::start(1, SetId::Ignored).unwrap();
     let script = format!(
-        "cd {}; echo > started; until test -e go; do sleep 0.01; done; echo done > first",
+        "cd {}; trap 'echo told > first; exit 75' TERM; echo > started; while :; do sleep 0.01; done",
         folder.path().display()
     );
     runner.ask(&request(1, &["/bin/sh", "-c", &script], LONG), body("").as_fd()).unwrap();
@@ -240,9 +240,8 @@ fn a_program_in_progress_outlives_smapd_and_one_that_waits_is_not_started() {
     }
     let pid = runner.pid();
     drop(runner);
-    std::fs::write(path("go"), "").unwrap();
     assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 0)));
-    assert_eq!(std::fs::read_to_string(path("first")).unwrap(), "done\n");
+    assert_eq!(std::fs::read_to_string(path("first")).unwrap(), "told\n");
     assert!(!path("second").exists());
 }
 

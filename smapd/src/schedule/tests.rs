@@ -56,3 +56,13 @@ fn a_clock_that_was_set_back_delays_nothing_for_ever() {
     assert_eq!(due(&smapd, None, at(100)), at(100));
     assert_eq!(prospect(&smapd, at(1_000_000), 1, at(0)), Prospect::Retry(at(300)));
 }
+
+#[test]
+fn nothing_waits_for_a_time_that_the_clock_was_set_back_from() {
+    let mut schedule = Schedule::default();
+    schedule.set(id(1), at(1000));
+    schedule.set(id(2), at(10));
+    schedule.none_after(at(50));
+    assert_eq!(schedule.take_due(at(10)), Some(id(2)));
+    assert_eq!(schedule.next(), Some(at(50)));
+}

@@ -24,7 +24,7 @@ fn what_was_added_is_read_back() {
     file.mark(&[mark(0, Outcome::Delivered, "250 ok"), mark(1, Outcome::Deferred, "450 later")]).unwrap();
     file.next(2, Timestamp::from_micros(77)).unwrap();
     file.warned(Timestamp::from_micros(99)).unwrap();
-    let state = QueueState::load(queue.as_fd(), id()).unwrap();
+    let state = QueueState::load(queue.as_fd(), id()).unwrap().unwrap();
     assert_eq!(state.marks[&1], mark(1, Outcome::Deferred, "450 later"));
     assert_eq!((state.attempts, state.next), (2, Some(Timestamp::from_micros(77))));
     assert_eq!(state.warned, Some(Timestamp::from_micros(99)));
@@ -48,7 +48,7 @@ fn a_torn_line_costs_only_itself() {
         let torn = [whole.as_str(), whole.get(..cut).unwrap()].concat();
         std::fs::write(folder.path().join(state_name(id())), torn).unwrap();
         StateFile::open(queue.as_fd(), id()).unwrap().next(1, Timestamp::from_micros(5)).unwrap();
-        let state = QueueState::load(queue.as_fd(), id()).unwrap();
+        let state = QueueState::load(queue.as_fd(), id()).unwrap().unwrap();
         assert!(state.is_settled(0), "cut at {cut}");
         assert_eq!(state.attempts, 1, "cut at {cut}");
     }
@@ -59,4 +59,13 @@ fn a_reply_cannot_forge_a_record() {
     let text = Record::Mark(mark(0, Outcome::Failed, "550 no\n00000000 next 9 9\x1b")).to_string();
     assert_eq!(text.lines().count(), 1);
     assert_eq!(QueueState::parse(text.as_bytes()).marks[&0].reply, "550 no?00000000 next 9 9?");
+}
+
+#[test]
+fn a_state_that_is_rubbish_is_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    assert_eq!(QueueState::load(queue.as_fd(), id()).unwrap(), None);
+    std::fs::write(folder.path().join(state_name(id())), [0xff, 0xfe, b'\n', 0, 0]).unwrap();
+    assert_eq!(QueueState::load(queue.as_fd(), id()).unwrap(), Some(QueueState::default()));
 }

@@ -20,7 +20,7 @@ fn active(sender: &str, recipients: &[&str]) -> Active {
     let owner = nix::unistd::geteuid().as_raw();
     let opened = Message::open(fd.as_fd(), proof.id().as_str(), &[owner]).unwrap();
     let Opened::Message(message) = opened else { panic!("{opened:?}") };
-    Active::new(*message, Place::Incoming, QueueState::default())
+    Active::new(*message, Place::Incoming, None)
 }
 
 fn deferred() -> Report {
@@ -98,8 +98,23 @@ fn the_sender_is_told_of_a_delay_once() {
 }
 
 #[test]
-fn a_notification_that_failed_is_nobodys() {
-    let mut active = active("", &["<c@d>"]);
+fn a_notification_that_failed_is_the_administrators_whatever_it_asked_for() {
+    let mut active = active("", &["<c@d> NOTIFY=NEVER"]);
     active.report(0, failed(), at(1));
+    assert_eq!(active.conclude(&Smapd::default(), at(1)).failed, [0]);
     assert!(active.is_double_bounce());
+    active.told = true;
+    assert!(!active.is_double_bounce());
+}
+
+#[test]
+fn marks_that_could_not_be_written_are_written_again() {
+    let mut active = active("a@b", &["<c@d>", "<e@d>"]);
+    active.report(0, Report::delivered("250 ok"), at(1));
+    active.report(1, deferred(), at(1));
+    assert_eq!(active.take_unwritten().len(), 2);
+    assert_eq!(active.take_unwritten().len(), 0);
+    active.write_again();
+    assert_eq!(active.take_unwritten().len(), 2);
+    assert_eq!(active.pending(), [1]);
 }

@@ -1,0 +1,391 @@
+//! SMTP and LMTP to the next host: which one is taken, who got what, and servers that lie.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::Signal;
+use smap_tests::gateway::free_port;
+use smap_tests::post::{Post, RELAY_TRACE, Smapd, send, without_trace};
+use smap_tests::sink::{Act, Sink};
+use smap_tests::{eventually, tests};
+
+tests! {
+    a_host_by_its_name;
+    a_host_by_its_address;
+    the_next_of_several_hosts_takes_what_the_first_does_not;
+    a_host_that_is_busy_is_passed_over;
+    of_several_recipients_each_has_his_own_outcome;
+    a_text_that_is_refused_is_refused_for_all_of_its_recipients;
+    the_words_of_the_next_host_forge_no_line_of_the_log;
+    parameters_of_the_sender_go_along;
+    one_connection_serves_a_burst;
+    a_host_that_is_down_gets_the_mail_when_it_is_up;
+    a_deferral_outlives_sigterm;
+    a_deferral_outlives_sigkill;
+    who_has_the_message_does_not_get_it_again_over_sigkill;
+    what_was_under_way_at_sigkill_arrives_after_it;
+    a_server_that_closes_after_its_greeting;
+    a_server_that_closes_at_once;
+    a_server_that_refuses_with_its_greeting;
+    a_server_that_says_354_to_a_recipient;
+    a_server_whose_reply_has_no_end;
+    a_server_that_says_nothing;
+    a_server_that_says_nothing_to_the_text;
+    a_server_that_closes_in_the_text;
+    a_server_that_talks_nonsense;
+    lmtp_over_a_unix_socket;
+    lmtp_over_a_port;
+    lmtp_that_closes_between_its_replies;
+}
+
+const FROM: &str = "a@sender.example";
+
+/// The lines for these sinks: example.com at the first, and `mail` for local.example.
+fn lines(folder: &Path, options: &str, to: &str) -> String {
+    let mail = folder.join("mail");
+    format!(
+        "smapd: retry 1s\n\
+         smap, smapd: domain example.com {to} {options}\n\
+         smap, smapd: domain local.example maildir:{}/%u/",
+        mail.display()
+    )
+}
+
+fn to_port(port: u16) -> Post {
+    Post::new(|folder| lines(folder, "", &format!("smtp:[127.0.0.1]:{port}")))
+}
+
+/// The message with only its own octets.
+fn text_of(text: &[u8]) -> String {
+    String::from_utf8(without_trace(text, &RELAY_TRACE).1).unwrap()
+}
+
+fn assert_takes(post: &Post, sink: &Sink) {
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "Subject: x\r\n\r\n..\r\n...\r\nFrom b");
+    let line = smapd.outcome(&id, "b@example.com", "sent");
+    assert!(line.contains("transport=smtp ") && line.contains("reply=\"250 2.0.0 taken\""), "{line}");
+    assert!(line.contains(&format!("[127.0.0.1]:{}", sink.port())), "{line}");
+    smapd.removed(&id);
+    let received = sink.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].recipients, ["<b@example.com>"]);
+    assert!(received[0].sender.starts_with("<a@sender.example>"), "{received:?}");
+    assert_eq!(text_of(&received[0].text), "Subject: x\r\n\r\n.\r\n..\r\nFrom b\r\n");
+    post.assert_spool_is_empty();
+}
+
+fn a_host_by_its_name() {
+    let sink = Sink::start();
+    let post = Post::new(|folder| lines(folder, "", &format!("smtp:[localhost]:{}", sink.port())));
+    assert_takes(&post, &sink);
+}
+
+fn a_host_by_its_address() {
+    let sink = Sink::start();
+    assert_takes(&to_port(sink.port()), &sink);
+}
+
+fn to_two(first: u16, second: u16) -> Post {
+    Post::new(|folder| lines(folder, "", &format!("smtp:[127.0.0.1]:{first},smtp:[127.0.0.1]:{second}")))
+}
+
+fn the_next_of_several_hosts_takes_what_the_first_does_not() {
+    let sink = Sink::start();
+    assert_takes(&to_two(free_port(), sink.port()), &sink);
+}
+
+fn a_host_that_is_busy_is_passed_over() {
+    let busy =
+        Sink::scripted(|_, line| if line.is_empty() { Act::say("421 4.3.2 busy") } else { Act::Usual });
+    let sink = Sink::start();
+    assert_takes(&to_two(busy.port(), sink.port()), &sink);
+    assert_eq!(busy.connections(), 1);
+}
+
+fn of_several_recipients_each_has_his_own_outcome() {
+    let open = Arc::new(AtomicBool::new(false));
+    let later = Arc::clone(&open);
+    let sink = Sink::scripted(move |_, line| match line.strip_prefix("RCPT TO:") {
+        Some(rest) if rest.starts_with("<c@") && !later.load(Ordering::SeqCst) => {
+            Act::say("450 4.2.1 greylisted")
+        }
+        Some(rest) if rest.starts_with("<d@") => Act::say("550 5.1.1 no such user"),
+        _ => Act::Usual,
+    });
+    let post = to_port(sink.port());
+    let smapd = post.smapd();
+    let to = ["b@example.com", "c@example.com", "d@example.com", "e@example.com"];
+    let id = post.send("", &to, "hello");
+    assert!(smapd.outcome(&id, "b@example.com", "sent").contains("dsn=2.0.0"));
+    let line = smapd.outcome(&id, "c@example.com", "deferred");
+    assert!(line.contains("dsn=4.2.1") && line.contains("450 4.2.1 greylisted"), "{line}");
+    let line = smapd.outcome(&id, "d@example.com", "failed");
+    assert!(line.contains("dsn=5.1.1") && line.contains("550 5.1.1 no such user"), "{line}");
+    assert_eq!(sink.received()[0].recipients, ["<b@example.com>", "<e@example.com>"]);
+    open.store(true, Ordering::SeqCst);
+    let _sent = smapd.outcome(&id, "c@example.com", "sent");
+    let received = sink.received();
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[1].recipients, ["<c@example.com>"]);
+    let asked_for_d = sink.lines().iter().filter(|(_, line)| line.starts_with("RCPT TO:<d@")).count();
+    assert_eq!(asked_for_d, 1);
+}
+
+fn a_text_that_is_refused_is_refused_for_all_of_its_recipients() {
+    let sink = Sink::scripted(|_, line| if line == "." { Act::say("554 5.7.1 spam") } else { Act::Usual });
+    let post = to_port(sink.port());
+    let smapd = post.smapd();
+    let id = post.send("", &["b@example.com", "c@example.com"], "hello");
+    for to in ["b@example.com", "c@example.com"] {
+        let line = smapd.outcome(&id, to, "failed");
+        assert!(line.contains("dsn=5.7.1") && line.contains("554 5.7.1 spam"), "{line}");
+    }
+}
+
+fn the_words_of_the_next_host_forge_no_line_of_the_log() {
+    let words = "450-4.2.1 \" status=sent\u{1b}[31m\r\n450 4.2.1 id=0\" to=<z>";
+    let sink = Sink::scripted(move |_, line| if line == "." { Act::say(words) } else { Act::Usual });
+    let post = to_port(sink.port());
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let _line = smapd.outcome(&id, "b@example.com", "deferred");
+    for line in smapd.process().log() {
+        let fields: String = line.split('"').step_by(2).collect();
+        assert!(!fields.contains("status=sent") && !fields.contains("to=<z>"), "{line}");
+        assert!(line.starts_with("smapd[") && !line.contains('\u{1b}'), "{line:?}");
+    }
+}
+
+fn parameters_of_the_sender_go_along() {
+    let sink = Sink::start();
+    let post = to_port(sink.port());
+    let smapd = post.smapd();
+    let from = "<a@sender.example> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x+2By";
+    let to = ["<b@example.com> NOTIFY=FAILURE,DELAY ORCPT=rfc822;B@Example.com"];
+    let id = post.send_as(from, &to, "hello");
+    smapd.removed(&id);
+    let sender = sink.received()[0].sender.clone();
+    for parameter in ["BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=x+2By"] {
+        assert!(sender.contains(parameter), "{parameter} is not in {sender}");
+    }
+    let lines = sink.lines();
+    let (_, recipient) = lines.iter().find(|(_, line)| line.starts_with("RCPT ")).unwrap();
+    assert!(recipient.contains("NOTIFY=FAILURE,DELAY"), "{recipient}");
+    assert!(recipient.contains("ORCPT=rfc822;B@Example.com"), "{recipient}");
+}
+
+fn one_connection_serves_a_burst() {
+    const MESSAGES: usize = 50;
+    let sink = Sink::start();
+    let post = Post::new(|folder| {
+        let to = format!("smtp:[127.0.0.1]:{}", sink.port());
+        format!("smapd: max-connections-per-destination 1\n{}", lines(folder, "", &to))
+    });
+    let mut client = post.listener.extended_client();
+    let texts: Vec<String> = (0..MESSAGES).map(|number| format!("Subject: {number}\r\n\r\nhello")).collect();
+    texts.iter().for_each(|text| drop(send(&mut client, "<a@sender.example>", &["<b@example.com>"], text)));
+    let smapd = post.smapd();
+    let _all = smapd.process().wait_for_logs(MESSAGES, |line| line.ends_with(" removed"));
+    assert_eq!(sink.connections(), 1);
+    let received: BTreeSet<String> = sink.received().iter().map(|received| text_of(&received.text)).collect();
+    assert_eq!((sink.received().len(), received.len()), (MESSAGES, MESSAGES));
+}
+
+/// A message that waits in `queue/` because nobody listens on the port.
+fn deferred(post: &Post, smapd: &Smapd) -> String {
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let line = smapd.outcome(&id, "b@example.com", "deferred");
+    assert!(line.contains("dsn=4.4."), "{line}");
+    eventually("it waits in queue/", || post.names("queue").contains(&id).then_some(()));
+    id
+}
+
+fn a_host_that_is_down_gets_the_mail_when_it_is_up() {
+    let port = free_port();
+    let post = to_port(port);
+    let smapd = post.smapd();
+    let id = deferred(&post, &smapd);
+    let sink = Sink::on(port, |_, _| Act::Usual);
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    post.assert_spool_is_empty();
+}
+
+fn assert_deferral_outlives(signal: Signal) {
+    let port = free_port();
+    let post = to_port(port);
+    let smapd = post.smapd();
+    let id = deferred(&post, &smapd);
+    let code = smapd.end(signal).code;
+    assert_eq!(code, if signal == Signal::SIGKILL { 137 } else { 0 });
+    let sink = Sink::on(port, |_, _| Act::Usual);
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    post.assert_spool_is_empty();
+}
+
+fn a_deferral_outlives_sigterm() {
+    assert_deferral_outlives(Signal::SIGTERM);
+}
+
+fn a_deferral_outlives_sigkill() {
+    assert_deferral_outlives(Signal::SIGKILL);
+}
+
+fn who_has_the_message_does_not_get_it_again_over_sigkill() {
+    let open = Arc::new(AtomicBool::new(false));
+    let later = Arc::clone(&open);
+    let sink = Sink::scripted(move |_, line| {
+        let refused = line.starts_with("RCPT TO:<c@") && !later.load(Ordering::SeqCst);
+        if refused { Act::say("450 4.2.1 later") } else { Act::Usual }
+    });
+    let post = to_port(sink.port());
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com", "c@example.com"], "hello");
+    eventually("it waits in queue/", || post.names("queue").contains(&id).then_some(()));
+    assert_eq!(smapd.end(Signal::SIGKILL).code, 137);
+    open.store(true, Ordering::SeqCst);
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    let recipients: Vec<Vec<String>> = sink.received().into_iter().map(|one| one.recipients).collect();
+    assert_eq!(recipients, [["<b@example.com>"], ["<c@example.com>"]]);
+    post.assert_spool_is_empty();
+}
+
+fn what_was_under_way_at_sigkill_arrives_after_it() {
+    // The first connection never hears what became of its text, and it was not taken there.
+    let sink =
+        Sink::scripted(|number, line| if number == 0 && line == "." { Act::Silence } else { Act::Usual });
+    let post = to_port(sink.port());
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    eventually("it is under way", || {
+        sink.lines().iter().any(|(_, line)| line.starts_with("DATA")).then_some(())
+    });
+    assert_eq!(smapd.end(Signal::SIGKILL).code, 137);
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    post.assert_spool_is_empty();
+}
+
+/// Only what the server does until it is told to be good: mail for it waits, other mail goes on, and in the end it
+/// has the message once.
+fn assert_only_its_own_mail_waits(act: Act, at: &'static str) {
+    let good = Arc::new(AtomicBool::new(false));
+    let now_good = Arc::clone(&good);
+    let sink = Sink::scripted(move |_, line| {
+        let its_time = if at.is_empty() { line.is_empty() } else { line.starts_with(at) };
+        if its_time && !now_good.load(Ordering::SeqCst) { act.clone() } else { Act::Usual }
+    });
+    let to = format!("smtp:[127.0.0.1]:{}", sink.port());
+    let post = Post::new(|folder| lines(folder, "timeout=1s", &to));
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    eventually("the server is asked", || (sink.connections() > 0).then_some(()));
+    let other = post.send(FROM, &["b@local.example"], "hello");
+    smapd.removed(&other);
+    let line = smapd.outcome(&id, "b@example.com", "deferred");
+    assert!(line.contains(" dsn=4."), "{line}");
+    let after = post.send(FROM, &["b@local.example"], "hello");
+    smapd.removed(&after);
+    good.store(true, Ordering::SeqCst);
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    assert_eq!(post.maildir("b").len(), 2);
+    post.assert_spool_is_empty();
+}
+
+fn a_server_that_closes_after_its_greeting() {
+    assert_only_its_own_mail_waits(Act::Close, "EHLO");
+}
+
+fn a_server_that_closes_at_once() {
+    assert_only_its_own_mail_waits(Act::Close, "");
+}
+
+fn a_server_that_refuses_with_its_greeting() {
+    assert_only_its_own_mail_waits(Act::say("554 5.3.2 no service here"), "");
+}
+
+fn a_server_that_says_354_to_a_recipient() {
+    assert_only_its_own_mail_waits(Act::say("354 go on"), "RCPT");
+}
+
+fn a_server_whose_reply_has_no_end() {
+    assert_only_its_own_mail_waits(Act::Endless, "MAIL");
+}
+
+fn a_server_that_says_nothing() {
+    assert_only_its_own_mail_waits(Act::Silence, "");
+}
+
+fn a_server_that_says_nothing_to_the_text() {
+    assert_only_its_own_mail_waits(Act::Silence, ".");
+}
+
+fn a_server_that_closes_in_the_text() {
+    assert_only_its_own_mail_waits(Act::Close, ".");
+}
+
+fn a_server_that_talks_nonsense() {
+    assert_only_its_own_mail_waits(Act::say("\u{0}HTTP/1.1 400 Bad Request"), "");
+}
+
+/// A text for three: taken, not now, never.
+fn lmtp_script(open: &Arc<AtomicBool>) -> impl smap_tests::sink::Script {
+    let open = Arc::clone(open);
+    move |_, line| match line {
+        ". <c@example.com>" if !open.load(Ordering::SeqCst) => Act::say("452 4.2.2 over quota"),
+        ". <d@example.com>" => Act::say("550 5.2.1 closed"),
+        _ => Act::Usual,
+    }
+}
+
+fn assert_lmtp(sink: &Sink, post: &Post, open: &AtomicBool) {
+    let smapd = post.smapd();
+    let id = post.send("", &["b@example.com", "c@example.com", "d@example.com"], "hello");
+    assert!(smapd.outcome(&id, "b@example.com", "sent").contains("transport=lmtp "));
+    assert!(smapd.outcome(&id, "c@example.com", "deferred").contains("dsn=4.2.2"));
+    assert!(smapd.outcome(&id, "d@example.com", "failed").contains("dsn=5.2.1"));
+    open.store(true, Ordering::SeqCst);
+    let _sent = smapd.outcome(&id, "c@example.com", "sent");
+    let recipients: Vec<Vec<String>> = sink.received().into_iter().map(|one| one.recipients).collect();
+    assert_eq!(recipients, [["<b@example.com>"], ["<c@example.com>"]]);
+    assert!(sink.lines()[0].1.starts_with("LHLO gw.example.com"), "{:?}", sink.lines());
+}
+
+fn lmtp_over_a_unix_socket() {
+    let open = Arc::new(AtomicBool::new(false));
+    let post = Post::new(|folder| lines(folder, "", &format!("lmtp:unix:{}/lmtp", folder.display())));
+    let sink = Sink::lmtp_at(&post.path("lmtp"), lmtp_script(&open));
+    assert_lmtp(&sink, &post, &open);
+}
+
+fn lmtp_over_a_port() {
+    let open = Arc::new(AtomicBool::new(false));
+    let sink = Sink::lmtp(lmtp_script(&open));
+    let post = Post::new(|folder| lines(folder, "", &format!("lmtp:127.0.0.1:{}", sink.port())));
+    assert_lmtp(&sink, &post, &open);
+}
+
+/// What was said before it closed counts; the rest is tried again.
+fn lmtp_that_closes_between_its_replies() {
+    let sink = Sink::lmtp(
+        |number, line| {
+            if number == 0 && line == ". <c@example.com>" { Act::Close } else { Act::Usual }
+        },
+    );
+    let post = Post::new(|folder| lines(folder, "", &format!("lmtp:127.0.0.1:{}", sink.port())));
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com", "c@example.com"], "hello");
+    let _b = smapd.outcome(&id, "b@example.com", "sent");
+    let _c = smapd.outcome(&id, "c@example.com", "sent");
+    smapd.removed(&id);
+    let recipients: Vec<Vec<String>> = sink.received().into_iter().map(|one| one.recipients).collect();
+    assert_eq!(recipients, [["<b@example.com>"], ["<c@example.com>"]]);
+}

@@ -1,0 +1,438 @@
+//! What lies in the spool and does not belong there, what was never finished, and a disk that is full.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use smap_common::spool::QueueId;
+use smap_tests::gateway::{Gateway, SMAP_UID, chmod, free_port};
+use smap_tests::needs::Need::{Program, Root};
+use smap_tests::needs::is_root;
+use smap_tests::post::{Post, Smapd};
+use smap_tests::sink::{Act, Sink};
+use smap_tests::{eventually, tests};
+
+use crate::confinement::{Mounted, fill};
+
+tests! {
+    a_file_with_a_foreign_name_is_set_aside;
+    a_file_with_a_name_that_is_not_text_is_set_aside;
+    a_hidden_file_is_set_aside;
+    a_fifo_is_set_aside;
+    a_symbolic_link_is_set_aside;
+    a_hard_link_is_set_aside;
+    a_folder_is_set_aside;
+    a_file_of_another_owner_is_set_aside: [Root];
+    a_message_with_a_broken_checksum_is_set_aside;
+    a_message_with_a_broken_envelope_is_set_aside;
+    a_message_under_the_name_of_another_is_set_aside;
+    nothing_in_bad_is_overwritten;
+    an_unfinished_file_is_removed_once_it_is_old_and_nobody_holds_it;
+    an_unfinished_file_that_somebody_holds_stays;
+    a_deferral_waits_for_room_on_a_full_disk: [Root];
+    a_deferral_waits_for_room_on_a_full_ext4: [Root, Program("mkfs.ext4")];
+    who_has_the_message_does_not_get_it_again_from_a_full_disk: [Root];
+    a_notification_waits_for_room_on_a_full_disk: [Root];
+    a_state_goes_with_its_message: [Root];
+}
+
+const FROM: &str = "a@sender.example";
+
+fn fresh_name() -> String {
+    QueueId::generate().unwrap().to_string()
+}
+
+/// A whole message, taken out of `incoming/`, and its name.
+fn message(post: &Post, staging: &Path) -> (PathBuf, String) {
+    let id = post.send(FROM, &["poison@example.com"], "Subject: x\r\n\r\nhello");
+    let path = staging.join(&id);
+    fs::rename(post.path("spool/incoming").join(&id), &path).unwrap();
+    (path, id)
+}
+
+/// Makes something in the folder that is to get this name in `incoming/`.
+type Maker = fn(&Post, &Path) -> (PathBuf, String);
+
+/// It is set aside with a reason, whether smapd finds it there or sees it come; other mail goes on.
+fn assert_set_aside(make: Maker, reason: &str) {
+    for comes_later in [false, true] {
+        let post = Post::with_maildirs("");
+        let staging = post.path("staging");
+        fs::create_dir(&staging).unwrap();
+        let (made, name) = make(&post, &staging);
+        if is_root() && !reason.contains("uid") {
+            lchown(&made, Some(SMAP_UID), Some(SMAP_UID)).unwrap();
+        }
+        let place = || fs::rename(&made, post.path("spool/incoming").join(&name)).unwrap();
+        if !comes_later {
+            place();
+        }
+        let before = post.send(FROM, &["b@example.com"], "hello");
+        let smapd = post.smapd();
+        smapd.removed(&before);
+        if comes_later {
+            place();
+        }
+        assert_is_set_aside(&post, &smapd, &name, reason);
+        let after = post.send(FROM, &["b@example.com"], "hello");
+        smapd.removed(&after);
+        assert_eq!(post.maildir("b").len(), 2);
+        assert!(post.maildir("poison").is_empty());
+        assert!(post.names("incoming").is_empty(), "{:?}", post.names("incoming"));
+    }
+}
+
+fn assert_is_set_aside(post: &Post, smapd: &Smapd, name: &str, reason: &str) {
+    let line = smapd
+        .process()
+        .wait_for_log(|line| line.contains("]: bad file=") || line.contains("cannot be set aside"));
+    assert!(line.contains(" reason=\"") && line.contains(reason), "{line}");
+    let bad = post.path("spool/bad");
+    let text = eventually("the reason is written", || {
+        fs::read_to_string(bad.join(format!("{name}.reason"))).ok().filter(|text| !text.is_empty())
+    });
+    assert!(text.contains(reason), "{text}");
+    assert!(bad.join(name).symlink_metadata().is_ok(), "{:?}", post.names("bad"));
+}
+
+fn a_file_with_a_foreign_name_is_set_aside() {
+    assert_set_aside(
+        |_, staging| {
+            let path = staging.join("stranger");
+            fs::write(&path, "x").unwrap();
+            (path, "it is \"a\" status=sent stranger".to_owned())
+        },
+        "not a queue id",
+    );
+}
+
+fn a_hidden_file_is_set_aside() {
+    assert_set_aside(
+        |_, staging| {
+            let path = staging.join("stranger");
+            fs::write(&path, "x").unwrap();
+            (path, ".hidden".to_owned())
+        },
+        "not a queue id",
+    );
+}
+
+/// It does not stop the queue. What it is called in `bad/` is not said here.
+fn a_file_with_a_name_that_is_not_text_is_set_aside() {
+    use std::os::unix::ffi::OsStrExt;
+    let post = Post::with_maildirs("");
+    let name = std::ffi::OsStr::from_bytes(b"x\xff\xfe\n");
+    let path = post.path("spool/incoming").join(name);
+    fs::write(&path, "x").unwrap();
+    if is_root() {
+        lchown(&path, Some(SMAP_UID), Some(SMAP_UID)).unwrap();
+    }
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    smapd.removed(&id);
+    eventually("it is set aside", || (post.names("bad").len() == 2).then_some(()));
+    assert!(!path.exists());
+}
+
+fn a_fifo_is_set_aside() {
+    assert_set_aside(
+        |_, staging| {
+            let path = staging.join("fifo");
+            nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o666)).unwrap();
+            (path, fresh_name())
+        },
+        "not a regular file",
+    );
+}
+
+fn a_symbolic_link_is_set_aside() {
+    assert_set_aside(
+        |post, staging| {
+            let (message, _) = message(post, staging);
+            let path = staging.join("link");
+            symlink(message, &path).unwrap();
+            (path, fresh_name())
+        },
+        "not a regular file",
+    );
+}
+
+fn a_hard_link_is_set_aside() {
+    assert_set_aside(
+        |post, staging| {
+            let (message, name) = message(post, staging);
+            fs::hard_link(&message, staging.join("second")).unwrap();
+            (message, name)
+        },
+        "more than one name",
+    );
+}
+
+fn a_folder_is_set_aside() {
+    assert_set_aside(
+        |_, staging| {
+            let path = staging.join("folder");
+            fs::create_dir(&path).unwrap();
+            (path, fresh_name())
+        },
+        "not a regular file",
+    );
+}
+
+fn a_file_of_another_owner_is_set_aside() {
+    assert_set_aside(
+        |post, staging| {
+            let (message, name) = message(post, staging);
+            lchown(&message, Some(12345), None).unwrap();
+            chmod(&message, 0o444);
+            (message, name)
+        },
+        "uid 12345",
+    );
+}
+
+/// A message with this instead of that.
+fn changed(post: &Post, staging: &Path, from: &str, to: &str) -> (PathBuf, String) {
+    let (message, name) = message(post, staging);
+    let text = fs::read_to_string(&message).unwrap();
+    let other = text.replacen(from, to, 1);
+    assert!(other != text, "{from:?} is not in {text}");
+    fs::remove_file(&message).unwrap();
+    fs::write(&message, other).unwrap();
+    chmod(&message, 0o440);
+    (message, name)
+}
+
+fn a_message_with_a_broken_checksum_is_set_aside() {
+    assert_set_aside(|post, staging| changed(post, staging, "hello", "hullo"), "checksum");
+}
+
+fn a_message_with_a_broken_envelope_is_set_aside() {
+    let make: Maker = |post, staging| changed(post, staging, "RCPT <poison@", "RCPT <poison@@");
+    for comes_later in [false, true] {
+        let post = Post::with_maildirs("");
+        let staging = post.path("staging");
+        fs::create_dir(&staging).unwrap();
+        let (made, name) = make(&post, &staging);
+        if is_root() {
+            lchown(&made, Some(SMAP_UID), Some(SMAP_UID)).unwrap();
+        }
+        let place = || fs::rename(&made, post.path("spool/incoming").join(&name)).unwrap();
+        if !comes_later {
+            place();
+        }
+        let smapd = post.smapd();
+        if comes_later {
+            place();
+        }
+        assert_is_set_aside(&post, &smapd, &name, "");
+    }
+}
+
+fn a_message_under_the_name_of_another_is_set_aside() {
+    assert_set_aside(
+        |post, staging| {
+            let (message, _) = message(post, staging);
+            (message, fresh_name())
+        },
+        "the envelope is that of",
+    );
+}
+
+fn nothing_in_bad_is_overwritten() {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    for number in 1..=2 {
+        let path = post.path("stranger");
+        fs::write(&path, format!("number {number}")).unwrap();
+        if is_root() {
+            lchown(&path, Some(SMAP_UID), Some(SMAP_UID)).unwrap();
+        }
+        fs::rename(&path, post.path("spool/incoming/stranger")).unwrap();
+        let _lines = smapd.process().wait_for_logs(number, |line| line.contains("]: bad file=stranger "));
+    }
+    eventually("both are there with their reasons", || (post.names("bad").len() == 4).then_some(()));
+    let texts: Vec<String> = post
+        .names("bad")
+        .iter()
+        .filter(|name| !name.ends_with(".reason"))
+        .map(|name| fs::read_to_string(post.path("spool/bad").join(name)).unwrap())
+        .collect();
+    assert_eq!(texts, ["number 1", "number 2"]);
+}
+
+/// Without its end, as smap leaves it when it is interrupted.
+fn unfinished(post: &Post, age: Duration) -> (PathBuf, File) {
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let path = post.path("spool/incoming").join(id);
+    chmod(&path, 0o640);
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 64).unwrap();
+    file.set_modified(SystemTime::now() - age).unwrap();
+    (path, file)
+}
+
+const OLD: Duration = Duration::from_secs(3600);
+
+fn an_unfinished_file_is_removed_once_it_is_old_and_nobody_holds_it() {
+    let post = Post::with_maildirs("smapd: wakeup 1s");
+    let (old, file) = unfinished(&post, OLD);
+    drop(file);
+    let (young, file) = unfinished(&post, Duration::ZERO);
+    drop(file);
+    let smapd = post.smapd();
+    let id = old.file_name().unwrap().to_string_lossy().into_owned();
+    let _line = smapd.process().wait_for_log(|line| line.contains(&format!("id={id} removed: ")));
+    assert!(!old.exists());
+    let next = post.send(FROM, &["c@example.com"], "hello");
+    smapd.removed(&next);
+    assert!(young.exists(), "it is not a minute old");
+    assert!(post.maildir("b").is_empty() && post.names("bad").is_empty());
+    // A minute later, as far as the file can say.
+    File::open(&young).unwrap().set_modified(SystemTime::now() - OLD).unwrap();
+    eventually("it is removed by a scan", || (!young.exists()).then_some(()));
+}
+
+fn an_unfinished_file_that_somebody_holds_stays() {
+    let post = Post::with_maildirs("smapd: wakeup 1s");
+    let (held, file) = unfinished(&post, OLD);
+    let Ok(held_file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { panic!("nobody has it") };
+    let (free, file) = unfinished(&post, OLD);
+    drop(file);
+    let (young, file) = unfinished(&post, Duration::ZERO);
+    let smapd = post.smapd();
+    let id = free.file_name().unwrap().to_string_lossy().into_owned();
+    let _line = smapd.process().wait_for_log(|line| line.contains(&format!("id={id} removed: ")));
+    file.set_modified(SystemTime::now() - OLD).unwrap();
+    drop(file);
+    eventually("another scan is over", || (!young.exists()).then_some(()));
+    assert!(held.exists());
+    drop(held_file);
+    eventually("it is removed", || (!held.exists()).then_some(()));
+    assert!(post.maildir("b").is_empty());
+}
+
+/// A spool on a small disk.
+fn on_small_disk(lines: &str, mounted: impl FnOnce(&Gateway) -> Mounted) -> (Post, Mounted) {
+    let gateway = Gateway::without_spool("");
+    let disk = mounted(&gateway);
+    chmod(&gateway.spool(), 0o755);
+    gateway.layout().create_missing().unwrap();
+    let mail = gateway.folder().join("mail");
+    gateway.write_table(&format!(
+        "smapd: retry 1s\n{lines}\nsmap, smapd: domain local.example maildir:{}/%u/",
+        mail.display()
+    ));
+    (Post::of(gateway), disk)
+}
+
+fn tmpfs(gateway: &Gateway) -> Mounted {
+    Mounted::tmpfs(&gateway.spool(), "size=1m,mode=0755")
+}
+
+fn ext4(gateway: &Gateway) -> Mounted {
+    Mounted::ext4(&gateway.spool(), &gateway.folder().join("image"))
+}
+
+fn empty(fillers: &[PathBuf]) {
+    fillers.iter().for_each(|filler| fs::remove_file(filler).unwrap());
+}
+
+fn assert_deferral_waits_for_room(mounted: fn(&Gateway) -> Mounted) {
+    let port = free_port();
+    let lines = format!("smap, smapd: domain example.com smtp:[127.0.0.1]:{port}");
+    let (post, disk) = on_small_disk(&lines, mounted);
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let fillers = fill(&post.gateway.spool());
+    let smapd = post.smapd();
+    let _tried = smapd.outcomes(2, &id, "b@example.com", "deferred");
+    assert!(post.names("incoming").contains(&id) || post.names("queue").contains(&id));
+    // It is killed, too, with nothing written down.
+    assert_eq!(smapd.end(Signal::SIGKILL).code, 137);
+    empty(&fillers);
+    let sink = Sink::on(port, |_, _| Act::Usual);
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    assert!(post.names("incoming").is_empty() && post.names("bad").is_empty());
+    assert!(!post.names("queue").contains(&id));
+    drop((smapd, post, disk));
+}
+
+fn a_deferral_waits_for_room_on_a_full_disk() {
+    assert_deferral_waits_for_room(tmpfs);
+}
+
+fn a_deferral_waits_for_room_on_a_full_ext4() {
+    assert_deferral_waits_for_room(ext4);
+}
+
+fn who_has_the_message_does_not_get_it_again_from_a_full_disk() {
+    let open = Arc::new(AtomicBool::new(false));
+    let later = Arc::clone(&open);
+    let sink = Sink::scripted(move |_, line| {
+        let refused = line.starts_with("RCPT TO:<c@") && !later.load(Ordering::SeqCst);
+        if refused { Act::say("450 4.2.1 later") } else { Act::Usual }
+    });
+    let lines = format!("smap, smapd: domain example.com smtp:[127.0.0.1]:{}", sink.port());
+    let (post, disk) = on_small_disk(&lines, tmpfs);
+    let id = post.send(FROM, &["b@example.com", "c@example.com"], "hello");
+    let fillers = fill(&post.gateway.spool());
+    let smapd = post.smapd();
+    let _tried = smapd.outcomes(2, &id, "c@example.com", "deferred");
+    empty(&fillers);
+    open.store(true, Ordering::SeqCst);
+    smapd.removed(&id);
+    let recipients: Vec<Vec<String>> = sink.received().into_iter().map(|one| one.recipients).collect();
+    assert_eq!(recipients, [["<b@example.com>"], ["<c@example.com>"]]);
+    drop((smapd, post, disk));
+}
+
+fn a_notification_waits_for_room_on_a_full_disk() {
+    let (post, disk) = on_small_disk("smap, smapd: domain no.example error:5.1.1:550 No such user", tmpfs);
+    let id = post.send("a@local.example", &["b@no.example"], "hello");
+    let fillers = fill(&post.gateway.spool());
+    let smapd = post.smapd();
+    let _line = smapd.process().wait_for_log(|line| line.contains("notification cannot be stored"));
+    assert_eq!(post.names("incoming"), [id.as_str()]);
+    assert_eq!(smapd.end(Signal::SIGTERM).code, 0);
+    empty(&fillers);
+    // Its beginning is there, and no message; it is removed once it is old.
+    for name in post.names("queue").iter().filter(|name| !name.ends_with(".state")) {
+        let beginning = File::open(post.path("spool/queue").join(name)).unwrap();
+        beginning.set_modified(SystemTime::now() - OLD).unwrap();
+    }
+    let smapd = post.smapd();
+    let (notification, to) = smapd.notification(&id);
+    assert_eq!(to, "<a@local.example>");
+    smapd.removed(&notification);
+    smapd.removed(&id);
+    assert_eq!(post.maildir("a").len(), 1);
+    post.assert_spool_is_empty();
+    drop((smapd, post, disk));
+}
+
+/// Of a deferral that could not be written down, too.
+fn a_state_goes_with_its_message() {
+    let port = free_port();
+    let lines = format!("smap, smapd: domain example.com smtp:[127.0.0.1]:{port}");
+    let (post, disk) = on_small_disk(&lines, tmpfs);
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let fillers = fill(&post.gateway.spool());
+    let smapd = post.smapd();
+    let _tried = smapd.outcome(&id, "b@example.com", "deferred");
+    assert_eq!(smapd.end(Signal::SIGTERM).code, 0);
+    empty(&fillers);
+    let sink = Sink::on(port, |_, _| Act::Usual);
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    post.assert_spool_is_empty();
+    drop((smapd, post, disk));
+}
