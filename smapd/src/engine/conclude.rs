@@ -14,9 +14,9 @@ use smap_common::clock::Timestamp;
 use smap_common::log::Event;
 use smap_common::spool::{Mark, QueueId, StateFile};
 
-use super::Engine;
 use super::active::{Active, Conclusion};
 use super::dispatch::{Done, Ticket};
+use super::{Engine, TROUBLE_WAIT};
 use crate::notify::{self, Kind, Notice};
 use crate::queue::{Place, Queue};
 
@@ -106,7 +106,8 @@ impl Engine {
             }
             Err(error) => {
                 if let Some(active) = self.active.remove(&id) {
-                    self.hold(id, active, &format_args!("the notification cannot be stored: {error}"));
+                    let again = Timestamp::now().after(self.site.smapd.retry.after(active.state.attempts));
+                    self.hold(id, active, again, &format_args!("the notification cannot be stored: {error}"));
                 }
             }
         }
@@ -115,12 +116,15 @@ impl Engine {
     /// Lets the message go, or has it wait.
     fn finish(&mut self, id: QueueId, next: Option<Timestamp>) {
         let Some(mut active) = self.active.remove(&id) else { return };
-        let result = match next {
-            None if active.is_double_bounce() => self.keep_for_administrator(id, &active),
+        let (what, result) = match next {
+            None if active.is_double_bounce() => ("be set aside", self.keep_for_administrator(id, &active)),
             None => {
-                self.queue.remove(active.place, id, active.has_state).map(|()| Event::Removed { id }.log())
+                let removed = self.queue.remove(active.place, id, active.has_state);
+                ("be removed", removed.map(|()| Event::Removed { id }.log()))
             }
-            Some(at) => self.keep(id, &mut active, at).map(|()| self.schedule.set(id, at)),
+            Some(at) => {
+                ("be kept in queue/", self.keep(id, &mut active, at).map(|()| self.schedule.set(id, at)))
+            }
         };
         self.unsynced.folders(Instant::now());
         match result {
@@ -129,7 +133,10 @@ impl Engine {
                     self.unsynced.state(file, Instant::now());
                 }
             }
-            Err(error) => self.hold(id, active, &error),
+            Err(error) => {
+                let again = next.unwrap_or_else(|| Timestamp::now().after(TROUBLE_WAIT));
+                self.hold(id, active, again, &format_args!("it cannot {what}: {error}"));
+            }
         }
     }
 
@@ -145,10 +152,11 @@ impl Engine {
 
     /// What is known of this message cannot be written down. It stays in memory, so that nobody is delivered to
     /// twice, and is written down at the next attempt.
-    fn hold(&mut self, id: QueueId, mut active: Active, error: &dyn Display) {
+    fn hold(&mut self, id: QueueId, mut active: Active, again: Timestamp, error: &dyn Display) {
+        Event::Error { text: &format_args!("id={id} {error}") }.log();
         active.write_again();
         self.unsaved.insert(id, active);
-        self.trouble(id, error);
+        self.schedule.set(id, again);
     }
 
     /// Records what is known, then moves the message: the order of the spool's state table.
