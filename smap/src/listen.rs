@@ -152,8 +152,10 @@ impl Listener<'_> {
                 }
             }
         }
-        Event::Started { text: &format!("stopped; {} sessions go on by themselves", self.sessions.all()) }
-            .log();
+        match self.sessions.all() {
+            0 => Event::Started { text: "stopped" }.log(),
+            left => Event::Started { text: &format!("stopped; {left} sessions go on by themselves") }.log(),
+        }
         Ok(Exit::Ok)
     }
 

@@ -72,6 +72,8 @@ impl Client {
                 Ok(0) => return self.closed(),
                 Ok(read) => self.received.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return self.closed(),
+                // A process of another test has ended.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("no reply: {error}"),
             }
         }
