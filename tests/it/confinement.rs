@@ -96,6 +96,7 @@ fn a_session_holds_only_its_own_descriptors() {
     });
     assert_eq!(strange.collect::<Vec<_>>(), Vec::<&(u32, String)>::new());
     assert_eq!(links.iter().filter(|(_, link)| link.starts_with("socket:")).count(), 1, "{links:?}");
+    assert_eq!(links.iter().filter(|(_, link)| *link == incoming).count(), 1, "{links:?}");
 }
 
 fn descriptors_of_whoever_starts_it_are_closed() {

@@ -25,6 +25,7 @@ tests! {
     the_end_lets_sessions_end;
     the_end_without_sessions_is_at_once;
     a_killed_session_disturbs_nobody;
+    a_session_that_is_told_to_end_ends_alone;
     a_silent_client_is_timed_out;
     a_client_that_is_silent_in_data_is_timed_out;
     a_slow_client_does_not_outlast_the_session;
@@ -243,6 +244,19 @@ fn a_killed_session_disturbs_nobody() {
     victim.expect_end();
     let _said = listener.process.wait_for_log(|line| line.contains("died of SIGKILL"));
     assert!(gateway.incoming().is_empty());
+    other.mail("hello", "250 ");
+    listener.extended_client().mail("hello", "250 ");
+    assert_eq!(gateway.incoming().len(), 2);
+}
+
+fn a_session_that_is_told_to_end_ends_alone() {
+    let gateway = Gateway::new("");
+    let listener = gateway.listen();
+    let (mut other, mut told) = (listener.extended_client(), listener.extended_client());
+    told.say("MAIL FROM:<a@sender.example>", "250 ");
+    let connected = listener.process.wait_for_logs(2, |line| line.contains("]: connect "));
+    kill(pid_in(&connected[1]), Signal::SIGTERM).unwrap();
+    told.expect_end();
     other.mail("hello", "250 ");
     listener.extended_client().mail("hello", "250 ");
     assert_eq!(gateway.incoming().len(), 2);

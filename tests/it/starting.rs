@@ -19,11 +19,13 @@ tests! {
     an_unknown_flag_is_a_usage_error;
     an_address_that_is_none_is_a_usage_error;
     nowhere_to_listen_is_a_usage_error;
+    an_address_may_stand_behind_an_equals_sign;
     the_table_says_where_to_listen;
     a_missing_table_is_named;
     every_fault_of_a_table_is_named_with_its_line;
     a_fault_is_said_once;
     a_missing_user_is_named;
+    two_missing_users_are_named_at_once_each_with_its_line;
     root_without_userid_is_refused: [Root];
     root_as_userid_is_refused: [Root];
     another_user_cannot_become_smap: [Root];
@@ -79,6 +81,14 @@ fn nowhere_to_listen_is_a_usage_error() {
     assert!(ended.log.iter().any(|line| line.contains("listen")), "{ended:?}");
 }
 
+fn an_address_may_stand_behind_an_equals_sign() {
+    let (gateway, port) = (Gateway::new(""), free_port());
+    let mut smap = gateway.program("smap");
+    let smap = Process::start(smap.arg("--foreground").arg(format!("--listen=127.0.0.1:{port}")));
+    let _there = smap.wait_for_log(|line| line.ends_with(&format!("listening on 127.0.0.1:{port}")));
+    Client::greeted(([127, 0, 0, 1], port).into()).quit();
+}
+
 fn the_table_says_where_to_listen() {
     let port = free_port();
     let gateway = Gateway::new(&format!("smap: listen 127.0.0.1:{port} role=mx"));
@@ -112,6 +122,18 @@ fn a_fault_is_said_once() {
 
 fn a_missing_user_is_named() {
     assert_stops(&Gateway::new("smap: userid no-such-user"), 78, "there is no user \"no-such-user\"");
+}
+
+fn two_missing_users_are_named_at_once_each_with_its_line() {
+    let gateway = Gateway::new("smap: userid no-such-user\nsmapd: userid no-such-other");
+    let ended = start(&gateway);
+    assert_eq!(ended.code, 78, "{ended:?}");
+    for (line, user) in [(1, "no-such-user"), (2, "no-such-other")] {
+        let place = format!("{}:{line}: ", gateway.table().display());
+        let what = format!("there is no user \"{user}\"");
+        let said = ended.log.iter().any(|said| said.contains(&place) && said.contains(&what));
+        assert!(said, "{place}{what} is not in {:#?}", ended.log);
+    }
 }
 
 fn root_without_userid_is_refused() {

@@ -4,12 +4,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use smap_tests::gateway::{Gateway, free_port};
 use smap_tests::needs::Need::{Program, Root};
+use smap_tests::post::Post;
 use smap_tests::process::Process;
 use smap_tests::{PATIENCE, eventually, programs, tests};
 
@@ -24,6 +26,8 @@ tests! {
     on_a_socket_only_replies_are_written;
     a_broken_table_on_a_socket_is_one_reply;
     a_broken_spool_on_a_socket_is_one_reply;
+    a_wrong_command_line_on_a_socket_is_one_reply;
+    the_umask_of_whoever_starts_it_keeps_no_message_from_smapd: [Root];
     syslog_has_what_the_client_has_not: [Root, Program("unshare")];
 }
 
@@ -160,6 +164,32 @@ fn a_broken_spool_on_a_socket_is_one_reply() {
     let (said, code) = dialogue(&mut Gateway::without_spool("").program("smap"), b"");
     assert_is_misconfigured(&said);
     assert_eq!(code, Some(78));
+}
+
+fn a_wrong_command_line_on_a_socket_is_one_reply() {
+    for argument in ["--bogus", "stranger", "--listen=nonsense"] {
+        let (said, code) = dialogue(Gateway::new("").program("smap").arg(argument), b"");
+        assert_is_misconfigured(&said);
+        assert_eq!(code, Some(64), "{argument}");
+    }
+}
+
+fn the_umask_of_whoever_starts_it_keeps_no_message_from_smapd() {
+    let post = Post::with_maildirs("");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077 && exec \"$0\" \"$@\""]).arg(programs::ours("smap"));
+    let octets =
+        b"HELO client.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n\
+        hello\r\n.\r\nQUIT\r\n";
+    let (said, code) = dialogue(command.arg("--config").arg(post.gateway.table()), octets);
+    assert!(said.contains("250 Mail accepted ") && code == Some(0), "{said}");
+    let id = post.names("incoming").pop().expect("it is in the spool");
+    let facts = fs::metadata(post.path("spool/incoming").join(id)).unwrap();
+    assert_eq!(facts.mode() & 0o7777, 0o440);
+    let ended = post.once();
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert_eq!(post.maildir("b").len(), 1);
+    post.assert_spool_is_empty();
 }
 
 /// The lines that come to a `/dev/log` of the test's own.

@@ -41,3 +41,11 @@ pub fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Whoever worked so long in so much time was waiting most of it.
+///
+/// # Panics
+/// He was not.
+pub fn assert_rested(worked: Duration, waited: Duration) {
+    assert!(worked < waited / 4, "it worked {worked:?} of {waited:?}");
+}

@@ -288,6 +288,12 @@ impl Smapd {
         self.0.wait();
     }
 
+    /// Waits for its end; returns its exit code and its log.
+    #[must_use]
+    pub fn ended(mut self) -> Ended {
+        self.0.end()
+    }
+
     /// Ends it by a signal; returns its exit code and its log.
     #[must_use]
     pub fn end(mut self, signal: Signal) -> Ended {

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -88,6 +88,19 @@ impl Process {
     /// It is gone.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("the process is there");
+    }
+
+    /// The time that it has worked so far; of a process that has ended, too.
+    ///
+    /// # Panics
+    /// There is no /proc.
+    #[must_use]
+    pub fn worked(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it is there");
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        // proc(5): utime and stime, in hundredths of a second.
+        let ticks: u64 = fields[11..=12].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     /// Its log so far.

@@ -10,8 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crate::eventually;
+
+/// Between the octets of a drip.
+const DRIP: Duration = Duration::from_millis(50);
 
 /// What the server does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +30,10 @@ pub enum Act {
     Silence,
     /// It begins a reply that has no end.
     Endless,
+    /// The same, one octet at a time.
+    Drip,
+    /// It says what a good server says, and does not read any more.
+    Deaf,
 }
 
 impl Act {
@@ -373,7 +381,7 @@ impl<'a> Session<'a> {
         match act {
             Act::Usual => usual.to_owned(),
             Act::Say(text) => text.clone(),
-            Act::Close | Act::Silence | Act::Endless => String::new(),
+            Act::Close | Act::Silence | Act::Endless | Act::Drip | Act::Deaf => String::new(),
         }
     }
 
@@ -390,6 +398,17 @@ impl<'a> Session<'a> {
             Act::Endless => loop {
                 self.stream.get_mut().write_all(&[b'2'; 4096])?;
             },
+            Act::Drip => loop {
+                self.stream.get_mut().write_all(b"2")?;
+                thread::sleep(DRIP);
+            },
+            Act::Deaf => {
+                self.stream.get_mut().write_all(format!("{usual}\r\n").as_bytes())?;
+                while !self.notes.stopped.load(Ordering::SeqCst) {
+                    thread::sleep(DRIP);
+                }
+                return Err(Over);
+            }
         }
         Ok(said)
     }

@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use smap_tests::gateway::free_port;
 use smap_tests::needs::Need::{Corpus, Program};
-use smap_tests::needs::corpus;
+use smap_tests::needs::{corpus, is_root};
 use smap_tests::post::{MAILBOX_TRACE, Post, RELAY_TRACE, id_in, maildir, read_by_python, without_trace};
-use smap_tests::process::run;
+use smap_tests::process::{Process, run};
 use smap_tests::sink::Sink;
 use smap_tests::{eventually, programs, tests};
 
@@ -22,6 +23,7 @@ use crate::corpus::{messages, on_the_wire, wanted};
 tests! {
     the_corpus_by_swaks_arrives_as_it_was_sent: [Corpus, Program("swaks"), Program("python3")];
     the_corpus_by_smtplib_arrives_as_it_was_sent: [Corpus, Program("python3")];
+    the_corpus_at_smtp_sink_is_what_was_sent: [Corpus, Program("python3"), Program("smtp-sink")];
     swaks_to_a_maildir: [Program("swaks")];
     curl_to_a_maildir: [Program("curl")];
     msmtp_to_a_maildir: [Program("msmtp")];
@@ -33,6 +35,7 @@ tests! {
     a_name_that_leaves_its_folder_is_no_mailbox;
     a_maildir_whose_folder_is_missing_waits_for_it;
     a_symbolic_link_is_no_mailbox;
+    a_locked_mbox_does_not_delay_a_maildir;
     error_fails_with_its_own_words;
     discard_is_delivered_nowhere;
     local_is_routed_again_at_our_own_name;
@@ -83,6 +86,54 @@ fn the_corpus_by_swaks_arrives_as_it_was_sent() {
         });
         replies.into_inner().unwrap().into_values().collect()
     });
+}
+
+/// What Postfix's sink puts before a message that it writes down, and then ours.
+const SINK_TRACE: [&str; 7] =
+    ["X-Client-Addr", "X-Client-Proto", "X-Helo-Args", "X-Mail-Args", "X-Rcpt-Args", "Received", "Received"];
+
+fn the_corpus_at_smtp_sink_is_what_was_sent() {
+    let port = free_port();
+    let post = Post::new(|_| {
+        format!("smap: maxerrors 1000\nsmap, smapd: domain relay.example smtp:[127.0.0.1]:{port}\n")
+    });
+    let written = post.path("written");
+    fs::create_dir(&written).unwrap();
+    let mut sink = Command::new(programs::peer("smtp-sink"));
+    if is_root() {
+        sink.args(["-u", "root"]);
+    }
+    sink.arg("-d").arg(written.join("%M.")).args([&format!("127.0.0.1:{port}"), "100"]);
+    let _sink = Process::start(&mut sink);
+    eventually("smtp-sink listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+    let smapd = post.smapd();
+    let sent = sent_by_smtplib(&post, "m@relay.example");
+    sent.keys().for_each(|id| smapd.removed(id));
+    let arrived: Vec<Vec<u8>> = fs::read_dir(&written)
+        .unwrap()
+        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .filter(|message| !message.is_empty())
+        .map(|message| message.strip_suffix(b"\n").map(<[u8]>::to_vec).unwrap_or(message))
+        .collect();
+    assert_same("smtp-sink", &sent, &arrived, &SINK_TRACE, local);
+}
+
+/// What of the corpus was accepted, by its id.
+fn sent_by_smtplib(post: &Post, to: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = messages(&corpus());
+    let mut python = Command::new(programs::peer("python3"));
+    python.arg(programs::script("send.py")).arg(format!("--to={to}"));
+    python.args([post.address().ip().to_string(), post.address().port().to_string()]);
+    let ended = run(python.args(&files), Stdio::null());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let replies = String::from_utf8(ended.output).unwrap();
+    assert_eq!(replies.lines().count(), files.len());
+    let id = |reply: &str| reply.split_once("Mail accepted ").map(|(_, id)| id.to_owned());
+    files
+        .iter()
+        .zip(replies.lines())
+        .filter_map(|(file, reply)| Some((id(reply)?, on_the_wire(file))))
+        .collect()
 }
 
 fn take<'a>(next: &AtomicUsize, files: &'a [PathBuf]) -> Option<(usize, &'a PathBuf)> {
@@ -398,4 +449,20 @@ fn our_own_name_without_a_transport_waits_and_the_log_has_the_line() {
     smapd.removed(&id);
     assert_eq!(post.maildir("root").len(), 1);
     eventually("nothing is left", || post.names("queue").is_empty().then_some(()));
+}
+
+/// However many wait for it.
+fn a_locked_mbox_does_not_delay_a_maildir() {
+    const MESSAGES: usize = 10;
+    let sink = Sink::start();
+    let post = everywhere(&sink);
+    let lock = post.path("mail/m.mbox.lock");
+    fs::write(&lock, "").unwrap();
+    let smapd = post.smapd();
+    let waiting: Vec<String> = (0..MESSAGES).map(|_| post.send(FROM, &["m@mbox.example"], "hello")).collect();
+    let id = post.send(FROM, &["m@maildir.example"], "hello");
+    smapd.removed(&id);
+    assert_eq!(smapd.count(" transport=mbox "), 0);
+    fs::remove_file(&lock).unwrap();
+    waiting.iter().for_each(|id| smapd.removed(id));
 }

@@ -25,6 +25,7 @@ tests! {
     a_double_bounce_without_an_administrator_is_set_aside;
     an_administrator_who_cannot_be_told_is_not_told_of_it;
     the_administrator_is_told_of_what_is_set_aside;
+    the_administrator_gets_one_letter_a_minute;
     a_message_that_expires_fails_with_5_4_7: [Program("python3")];
     a_sender_is_told_of_a_delay_once: [Program("python3")];
     a_sender_who_does_not_want_to_hear_of_a_delay_does_not;
@@ -266,6 +267,23 @@ fn the_administrator_is_told_of_what_is_set_aside() {
     let letter = String::from_utf8(post.maildir("admin").remove(0)).unwrap();
     let path = post.path("spool/bad/stranger").display().to_string();
     assert!(letter.contains(&path) && letter.contains("not a queue id"), "{letter}");
+}
+
+fn the_administrator_gets_one_letter_a_minute() {
+    let post = post("smapd: badadmin admin@example.com");
+    let smapd = post.smapd();
+    fs::write(post.path("spool/incoming/first"), "x").unwrap();
+    let _line = smapd.outcome_for("admin@example.com", "sent");
+    fs::write(post.path("spool/incoming/second"), "x").unwrap();
+    let _line = smapd.process().wait_for_log(|line| line.contains("]: bad file=second "));
+    // Whatever it would write now stands before these.
+    for _ in 0..10 {
+        let after = post.send("", &["b@example.com"], TEXT);
+        smapd.removed(&after);
+    }
+    let letters = post.maildir("admin");
+    assert_eq!(letters.len(), 1);
+    assert!(String::from_utf8_lossy(&letters[0]).contains("/bad/first"));
 }
 
 fn a_message_that_expires_fails_with_5_4_7() {

@@ -24,6 +24,7 @@ tests! {
     each_exit_status_has_its_meaning;
     a_program_that_hangs_is_ended_and_tried_again;
     a_program_that_dies_by_a_signal_has_not_delivered;
+    a_program_that_outlives_smapd_is_told_to_end;
     a_program_that_is_missing_is_waited_for;
     a_program_that_does_not_read_has_delivered_if_it_says_so;
     several_recipients_that_fail_together_are_tried_one_by_one;
@@ -74,6 +75,12 @@ impl Stub {
             entries.filter(|path| path.extension().is_none_or(|end| end != "part")).collect();
         folders.sort();
         folders.iter().map(|folder| Call::read(folder)).collect()
+    }
+
+    /// How many of its calls have left this file.
+    fn calls_with(&self, name: &str) -> usize {
+        let entries = fs::read_dir(self.0.join("calls")).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|call| call.join(name).exists()).count()
     }
 
     fn wait_for_calls(&self, count: usize) -> Vec<Call> {
@@ -300,6 +307,21 @@ fn a_program_that_dies_by_a_signal_has_not_delivered() {
     assert!(line.contains("dsn=4.3.0") && line.contains("killed by signal 9"), "{line}");
     stub.behave("exit 0");
     smapd.removed(&id);
+}
+
+/// So that it does not deliver beside the one that is started after it.
+fn a_program_that_outlives_smapd_is_told_to_end() {
+    let (post, stub) = with_pipe("%u");
+    stub.behave("trap '> \"$call/told\"; exit 75' TERM; sleep 1000 & wait; > \"$call/delivered\"");
+    let mut smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let _first = stub.wait_for_calls(1);
+    smapd.kill();
+    eventually("it is told", || (stub.calls_with("told") == 1).then_some(()));
+    stub.behave("> \"$call/delivered\"");
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    assert_eq!((stub.calls().len(), stub.calls_with("delivered")), (2, 1));
 }
 
 fn a_program_that_is_missing_is_waited_for() {

@@ -4,18 +4,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use smap_tests::gateway::free_port;
 use smap_tests::post::{Post, RELAY_TRACE, Smapd, send, without_trace};
 use smap_tests::sink::{Act, Sink};
-use smap_tests::{eventually, tests};
+use smap_tests::{assert_rested, eventually, tests};
 
 tests! {
     a_host_by_its_name;
     a_host_by_its_address;
     the_next_of_several_hosts_takes_what_the_first_does_not;
     a_host_that_is_busy_is_passed_over;
+    a_host_that_is_busy_at_the_sender_is_passed_over;
+    a_host_that_closes_at_the_sender_is_passed_over;
     of_several_recipients_each_has_his_own_outcome;
     a_text_that_is_refused_is_refused_for_all_of_its_recipients;
     the_words_of_the_next_host_forge_no_line_of_the_log;
@@ -31,10 +34,12 @@ tests! {
     a_server_that_refuses_with_its_greeting;
     a_server_that_says_354_to_a_recipient;
     a_server_whose_reply_has_no_end;
+    a_server_whose_greeting_drips;
     a_server_that_says_nothing;
     a_server_that_says_nothing_to_the_text;
     a_server_that_closes_in_the_text;
     a_server_that_talks_nonsense;
+    a_server_that_does_not_read_the_text_is_given_up_at_rest;
     lmtp_over_a_unix_socket;
     lmtp_over_a_port;
     lmtp_that_closes_between_its_replies;
@@ -103,6 +108,22 @@ fn a_host_that_is_busy_is_passed_over() {
     let sink = Sink::start();
     assert_takes(&to_two(busy.port(), sink.port()), &sink);
     assert_eq!(busy.connections(), 1);
+}
+
+fn assert_is_passed_over_at_the_sender(act: Act) {
+    let first =
+        Sink::scripted(move |_, line| if line.starts_with("MAIL") { act.clone() } else { Act::Usual });
+    let sink = Sink::start();
+    assert_takes(&to_two(first.port(), sink.port()), &sink);
+    assert!(first.lines().iter().any(|(_, line)| line.starts_with("MAIL")), "{:?}", first.lines());
+}
+
+fn a_host_that_is_busy_at_the_sender_is_passed_over() {
+    assert_is_passed_over_at_the_sender(Act::say("421 4.3.2 busy"));
+}
+
+fn a_host_that_closes_at_the_sender_is_passed_over() {
+    assert_is_passed_over_at_the_sender(Act::Close);
 }
 
 fn of_several_recipients_each_has_his_own_outcome() {
@@ -320,6 +341,10 @@ fn a_server_whose_reply_has_no_end() {
     assert_only_its_own_mail_waits(Act::Endless, "MAIL");
 }
 
+fn a_server_whose_greeting_drips() {
+    assert_only_its_own_mail_waits(Act::Drip, "");
+}
+
 fn a_server_that_says_nothing() {
     assert_only_its_own_mail_waits(Act::Silence, "");
 }
@@ -334,6 +359,25 @@ fn a_server_that_closes_in_the_text() {
 
 fn a_server_that_talks_nonsense() {
     assert_only_its_own_mail_waits(Act::say("\u{0}HTTP/1.1 400 Bad Request"), "");
+}
+
+/// More than fits between the two; smapd waits for it without working.
+fn a_server_that_does_not_read_the_text_is_given_up_at_rest() {
+    let post =
+        Post::new(|folder| lines(folder, "timeout=2s", &format!("lmtp:unix:{}/lmtp", folder.display())));
+    let deaf =
+        Sink::lmtp_at(&post.path("lmtp"), |_, line| if line == "DATA" { Act::Deaf } else { Act::Usual });
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], &"0123456789abcdef\r\n".repeat(120_000));
+    eventually("the text is under way", || deaf.lines().iter().any(|(_, line)| line == "DATA").then_some(()));
+    let other = post.send(FROM, &["b@local.example"], "hello");
+    smapd.removed(&other);
+    let (worked, since) = (smapd.process().worked(), Instant::now());
+    let line = smapd.outcome(&id, "b@example.com", "deferred");
+    assert!(line.contains(" dsn=4.4."), "{line}");
+    assert_rested(smapd.process().worked() - worked, since.elapsed());
+    let after = post.send(FROM, &["b@local.example"], "hello");
+    smapd.removed(&after);
 }
 
 /// A text for three: taken, not now, never.

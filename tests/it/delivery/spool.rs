@@ -1,8 +1,9 @@
 //! What lies in the spool and does not belong there, what was never finished, and a disk that is full.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{lchown, symlink};
+use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,10 +12,11 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use smap_common::spool::QueueId;
-use smap_tests::gateway::{Gateway, SMAP_UID, chmod, free_port};
+use smap_tests::gateway::{Gateway, SMAP_UID, SMAPD_UID, chmod, free_port};
 use smap_tests::needs::Need::{Program, Root};
 use smap_tests::needs::is_root;
 use smap_tests::post::{Post, Smapd};
+use smap_tests::process::run;
 use smap_tests::sink::{Act, Sink};
 use smap_tests::{eventually, tests};
 
@@ -33,6 +35,9 @@ tests! {
     a_message_with_a_broken_envelope_is_set_aside;
     a_message_under_the_name_of_another_is_set_aside;
     nothing_in_bad_is_overwritten;
+    a_reason_follows_no_symbolic_link;
+    a_baddir_that_is_missing_is_made;
+    a_baddir_without_its_parent_is_refused_with_what_makes_it;
     an_unfinished_file_is_removed_once_it_is_old_and_nobody_holds_it;
     an_unfinished_file_that_somebody_holds_stays;
     a_deferral_waits_for_room_on_a_full_disk: [Root];
@@ -40,6 +45,8 @@ tests! {
     who_has_the_message_does_not_get_it_again_from_a_full_disk: [Root];
     a_notification_waits_for_room_on_a_full_disk: [Root];
     a_state_goes_with_its_message: [Root];
+    a_state_of_rubbish_holds_up_no_message;
+    an_incoming_that_is_replaced_ends_smapd;
 }
 
 const FROM: &str = "a@sender.example";
@@ -267,6 +274,52 @@ fn nothing_in_bad_is_overwritten() {
     assert_eq!(texts, ["number 1", "number 2"]);
 }
 
+/// Whoever may write in `incoming/` may prepare the name of a reason.
+fn a_reason_follows_no_symbolic_link() {
+    let post = Post::with_maildirs("");
+    let precious = post.path("mail/precious");
+    fs::write(&precious, "precious").unwrap();
+    chmod(&precious, 0o666);
+    symlink(&precious, post.path("spool/incoming/stranger.reason")).unwrap();
+    let smapd = post.smapd();
+    let _line = smapd.process().wait_for_log(|line| line.contains("]: bad file=stranger.reason "));
+    fs::write(post.path("spool/incoming/stranger"), "x").unwrap();
+    let _line = smapd.process().wait_for_log(|line| line.contains("]: bad file=stranger "));
+    let after = post.send(FROM, &["b@example.com"], "hello");
+    smapd.removed(&after);
+    assert!(post.names("bad").contains(&"stranger".to_owned()), "{:?}", post.names("bad"));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+fn with_baddir(path: &str) -> Post {
+    let post = Post::with_maildirs("");
+    post.gateway.write_table(&format!("smapd: baddir {}", post.path(path).display()));
+    post
+}
+
+fn a_baddir_that_is_missing_is_made() {
+    let post = with_baddir("aside");
+    fs::write(post.path("spool/incoming/stranger"), "x").unwrap();
+    let ended = post.once();
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    let facts = fs::metadata(post.path("aside")).unwrap();
+    let owner = if is_root() { SMAPD_UID } else { nix::unistd::geteuid().as_raw() };
+    assert_eq!((facts.mode() & 0o7777, facts.uid()), (0o700, owner));
+    assert_eq!(fs::read_to_string(post.path("aside/stranger")).unwrap(), "x");
+    assert!(post.names("bad").is_empty());
+}
+
+fn a_baddir_without_its_parent_is_refused_with_what_makes_it() {
+    let post = with_baddir("none/aside");
+    let ended = post.once();
+    assert_eq!(ended.code, 78, "{ended:#?}");
+    let line = ended.log.iter().find(|line| line.contains("none/aside")).expect("it is named");
+    let (_, mend) = line.split_once("; to mend it: ").expect("the line says what mends it");
+    assert_eq!(run(Command::new("sh").args(["-c", mend]), Stdio::null()).code, 0, "{mend}");
+    let ended = post.once();
+    assert_eq!(ended.code, 0, "{ended:#?}");
+}
+
 /// Without its end, as smap leaves it when it is interrupted.
 fn unfinished(post: &Post, age: Duration) -> (PathBuf, File) {
     let id = post.send(FROM, &["b@example.com"], "hello");
@@ -362,7 +415,7 @@ fn assert_deferral_waits_for_room(mounted: fn(&Gateway) -> Mounted) {
     assert_eq!(sink.received().len(), 1);
     assert!(post.names("incoming").is_empty() && post.names("bad").is_empty());
     assert!(!post.names("queue").contains(&id));
-    drop((smapd, post, disk));
+    drop((smapd, disk, post));
 }
 
 fn a_deferral_waits_for_room_on_a_full_disk() {
@@ -391,7 +444,7 @@ fn who_has_the_message_does_not_get_it_again_from_a_full_disk() {
     smapd.removed(&id);
     let recipients: Vec<Vec<String>> = sink.received().into_iter().map(|one| one.recipients).collect();
     assert_eq!(recipients, [["<b@example.com>"], ["<c@example.com>"]]);
-    drop((smapd, post, disk));
+    drop((smapd, disk, post));
 }
 
 fn a_notification_waits_for_room_on_a_full_disk() {
@@ -415,7 +468,7 @@ fn a_notification_waits_for_room_on_a_full_disk() {
     smapd.removed(&id);
     assert_eq!(post.maildir("a").len(), 1);
     post.assert_spool_is_empty();
-    drop((smapd, post, disk));
+    drop((smapd, disk, post));
 }
 
 /// Of a deferral that could not be written down, too.
@@ -434,5 +487,32 @@ fn a_state_goes_with_its_message() {
     smapd.removed(&id);
     assert_eq!(sink.received().len(), 1);
     post.assert_spool_is_empty();
-    drop((smapd, post, disk));
+    drop((smapd, disk, post));
+}
+
+fn a_state_of_rubbish_holds_up_no_message() {
+    let port = free_port();
+    let post =
+        Post::new(|_| format!("smapd: retry 1h\nsmap, smapd: domain example.com smtp:[127.0.0.1]:{port}"));
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let ended = post.once();
+    assert!(ended.log.iter().any(|line| line.contains(" status=deferred ")), "{ended:#?}");
+    let state = post.path("spool/queue").join(format!("{id}.state"));
+    assert!(state.is_file(), "{:?}", post.names("queue"));
+    fs::write(&state, b"\xff\xfe\x00\x80rubbish\n\xc3\x28\n").unwrap();
+    let sink = Sink::on(port, |_, _| Act::Usual);
+    let smapd = post.smapd();
+    smapd.removed(&id);
+    assert_eq!(sink.received().len(), 1);
+    post.assert_spool_is_empty();
+}
+
+fn an_incoming_that_is_replaced_ends_smapd() {
+    let post = Post::with_maildirs("smapd: wakeup 1s");
+    let smapd = post.smapd();
+    fs::rename(post.path("spool/incoming"), post.path("spool/before")).unwrap();
+    post.gateway.layout().create_missing().unwrap();
+    let ended = smapd.ended();
+    assert_eq!(ended.code, 75, "{ended:#?}");
+    assert!(ended.log.iter().any(|line| line.contains("error: incoming/ is not the folder")), "{ended:#?}");
 }
