@@ -1,4 +1,3 @@
 #!/bin/sh
 # A run script for those who use tcpserver: at most 500 sessions, no lookups, the log goes to syslog.
-umask 027
 exec tcpserver -H -R -l 0 -c 500 0 25 /usr/local/sbin/smap

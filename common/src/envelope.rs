@@ -97,6 +97,12 @@ impl fmt::Display for BadEnvelope {
 impl std::error::Error for BadEnvelope {}
 
 impl Envelope {
+    /// The recipient of that number, counted from 0.
+    #[must_use]
+    pub fn recipient(&self, number: u32) -> Option<&Recipient> {
+        self.recipients.get(usize::try_from(number).ok()?)
+    }
+
     /// Appends the text form, the empty line included.
     pub fn write(&self, text: &mut Vec<u8>) {
         // Writing to memory cannot fail.

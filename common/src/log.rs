@@ -127,8 +127,8 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a dyn Display,
     },
-    /// A program began its work.
-    Started {
+    /// A program begins, ends, or reads its table again.
+    Said {
         /// What it says of itself.
         text: &'a str,
     },
@@ -217,7 +217,7 @@ impl Event<'_> {
             | Self::Delivery { .. }
             | Self::Notified { .. }
             | Self::Removed { .. }
-            | Self::Started { .. } => Level::Info,
+            | Self::Said { .. } => Level::Info,
         };
         self.lines(|line| log::log!(level, "{line}"));
     }
@@ -276,7 +276,7 @@ impl Event<'_> {
             Self::Poison { name, reason } => {
                 format!("bad file={} reason={}", Escaped(name), Quoted(reason))
             }
-            Self::Started { text } => Plain(text).to_string(),
+            Self::Said { text } => Plain(text).to_string(),
             Self::Warning { text } => format!("warning: {}", Plain(text)),
             Self::Error { text } => format!("error: {}", Plain(text)),
         }

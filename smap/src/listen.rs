@@ -59,7 +59,7 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
         .map_err(|error| ListenError(error.to_string()))?;
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
-            Event::Started { text: &format!("listening on {address}") }.log();
+            Event::Said { text: &format!("listening on {address}") }.log();
         }
     }
     let server = Listener {
@@ -153,8 +153,8 @@ impl Listener<'_> {
             }
         }
         match self.sessions.all() {
-            0 => Event::Started { text: "stopped" }.log(),
-            left => Event::Started { text: &format!("stopped; {left} sessions go on by themselves") }.log(),
+            0 => Event::Said { text: "stopped" }.log(),
+            left => Event::Said { text: &format!("stopped; {left} sessions go on by themselves") }.log(),
         }
         Ok(Exit::Ok)
     }
@@ -212,7 +212,7 @@ impl Listener<'_> {
         match Prepared::load(self.table) {
             Ok(prepared) => {
                 self.prepared = prepared;
-                Event::Started { text: "the table was read again" }.log();
+                Event::Said { text: "the table was read again" }.log();
             }
             Err(faults) => {
                 for line in faults.lines() {
@@ -224,7 +224,7 @@ impl Listener<'_> {
 
     fn stop(&mut self) {
         let sessions = self.sessions.all();
-        Event::Started { text: &format!("stopping; {sessions} sessions may go on to their end") }.log();
+        Event::Said { text: &format!("stopping; {sessions} sessions may go on to their end") }.log();
         self.listeners.clear();
         self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
     }

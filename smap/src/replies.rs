@@ -183,6 +183,14 @@ pub(crate) fn endless_line(host: &str) -> Reply {
     Reply::new(421, Status::transient(7, 0), format!("{host} Line far too long, closing connection"))
 }
 
+pub(crate) fn chunk_too_big(host: &str) -> Reply {
+    Reply::new(
+        421,
+        Status::transient(7, 0),
+        format!("{host} Chunk too large to read over, closing connection"),
+    )
+}
+
 pub(crate) fn bare_line_end() -> Reply {
     Reply::new(500, Status::permanent(5, 2), "Lines end in CRLF")
 }

@@ -1,4 +1,4 @@
-//! Helper processes: what smapd may not do once it is confined, done by processes that it forks before.
+//! Helper processes: what smapd does not do itself, done by processes that it forks at its start.
 //!
 //! Decides what a helper begins with: its end of one pair of sockets, and nothing else of smapd's. Trusts the
 //! other end of that pair, which is this same program, no further than that its packets may be cut short.

@@ -15,7 +15,7 @@ use smap_common::log::{self, Event, Target};
 use smapd::engine::{Engine, Start, block_signals};
 use smapd::queue::{Queue, QueueError};
 use smapd::resolver::Resolver;
-use smapd::runner::{self, Runner};
+use smapd::runner::Runner;
 
 /// Delivers the mail that smap has put into the spool.
 #[derive(Debug, Parser)]
@@ -82,14 +82,10 @@ fn deliver(start: Start, site: Site, queue: Queue, set_id: SetId) -> Result<Exit
     allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
     let signals = block_signals().map_err(|errno| failed(errno.into()))?;
-    let runner_set_id = match set_id {
-        SetId::Honoured => runner::SetId::Honoured,
-        SetId::Ignored => runner::SetId::Ignored,
-    };
-    let runner = Runner::start(children, runner_set_id).map_err(failed)?;
+    let runner = Runner::start(children, set_id).map_err(failed)?;
     let resolver = Resolver::start().map_err(failed)?;
     confine::no_new_privileges().map_err(|error| Refusal(error.to_string(), Exit::NoPerm))?;
-    Event::Started { text: &format!("started; the spool is {}", site.layout.root().display()) }.log();
+    Event::Said { text: &format!("started; the spool is {}", site.layout.root().display()) }.log();
     Engine::new(start, site, queue, runner, resolver, signals).and_then(Engine::life).map_err(failed)
 }
 

@@ -14,7 +14,7 @@ use smap_common::envelope::{Envelope, Origin};
 use smap_common::smtp::command::{BodyType, Mail, MailParameters, Recipient};
 use smap_common::smtp::dsn::{Notify, Return};
 use smap_common::spool::{Body, Mark, Message, QueueId};
-use smap_common::status::Class;
+use smap_common::status::Status;
 
 use crate::content::date;
 
@@ -311,7 +311,8 @@ impl Text<'_, '_> {
     fn what_was_said(&self, mark: &Mark) -> String {
         let relay = self.words(&mark.relay);
         let reply = self.words(&mark.reply);
-        let expired = self.notice.kind == Kind::Failed && mark.status.class() == Class::Transient;
+        // RFC 3463: the delivery time has expired.
+        let expired = self.notice.kind == Kind::Failed && mark.status == Status::permanent(4, 7);
         let why = match (relay.as_str(), reply.as_str()) {
             ("", "") => format!("status {}", mark.status),
             ("", reply) => reply.to_owned(),

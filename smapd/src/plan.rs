@@ -97,7 +97,7 @@ pub fn jobs(site: &Site, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
     // Where recipients of the same way are gathered: looked up, because an envelope may have any number of them.
     let mut open: HashMap<Way, usize> = HashMap::new();
     for &number in pending {
-        let recipient = usize::try_from(number).ok().and_then(|index| envelope.recipients.get(index));
+        let recipient = envelope.recipient(number);
         let Some(recipient) = recipient else { continue };
         let (transport, way) = way(site, envelope, &recipient.address);
         let same = open.get(&way).and_then(|index| jobs.get_mut(*index));
@@ -128,10 +128,7 @@ impl Job {
     fn complete(&mut self, envelope: &Envelope) {
         let Way::Program(program) = &mut self.way else { return };
         if program.is_sendmail {
-            let addresses = self
-                .recipients
-                .iter()
-                .filter_map(|number| envelope.recipients.get(usize::try_from(*number).ok()?));
+            let addresses = self.recipients.iter().filter_map(|number| envelope.recipient(*number));
             program.argv.extend(addresses.map(|recipient| recipient.address.to_string()));
         }
     }

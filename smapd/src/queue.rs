@@ -1,7 +1,7 @@
 //! The spool's folders, as smapd works in them: every rename, removal and scan is here.
 //!
-//! Trusts nothing that lies in `incoming/`. Guarantees the order of the spool's state table: a state before the
-//! rename, a message removed before its state, nothing overwritten in `bad/`.
+//! Trusts nothing that lies in `incoming/`. Guarantees that a message is removed before its state, and that nothing is
+//! overwritten in `bad/`.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat, renameat2};
-use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
@@ -218,9 +218,9 @@ impl Queue {
     /// # Errors
     /// The disk fails.
     pub fn remove(&self, place: Place, id: QueueId, has_state: bool) -> io::Result<()> {
-        unlinkat(self.folder(place), id.as_str(), UnlinkatFlags::NoRemoveDir)?;
+        unlink_if_there(self.folder(place), id.as_str())?;
         if has_state {
-            unlinkat(self.queue.as_fd(), state_name(id).as_str(), UnlinkatFlags::NoRemoveDir)?;
+            unlink_if_there(self.queue.as_fd(), state_name(id).as_str())?;
         }
         Ok(())
     }
@@ -238,16 +238,22 @@ impl Queue {
         if age < UNFINISHED_AGE { Ok(false) } else { remove_unfinished(self.folder(place), name) }
     }
 
-    /// Sets a file aside; says where it is now. Where `baddir` is on another filesystem it goes to the spool's own.
+    /// Sets a file aside; says where it is now. Where `baddir` does not take it, because it is
+    /// on another filesystem or full, it goes to the spool's own.
     ///
     /// # Errors
     /// Neither folder takes it.
     pub fn set_aside(&self, place: Place, name: &OsStr) -> io::Result<PathBuf> {
         match self.move_to(place, name, &self.bad) {
-            Err(Errno::EXDEV) => Ok(self.move_to(place, name, &self.own_bad)?),
-            Err(Errno::EACCES) => self.replace_folder(place, name),
+            Err(Errno::EACCES) if self.is_folder(place, name) => self.replace_folder(place, name),
+            Err(_) if self.bad != self.own_bad => Ok(self.move_to(place, name, &self.own_bad)?),
             result => Ok(result?),
         }
+    }
+
+    fn is_folder(&self, place: Place, name: &OsStr) -> bool {
+        fstatat(self.folder(place), name, AtFlags::AT_SYMLINK_NOFOLLOW)
+            .is_ok_and(|facts| SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
     }
 
     /// A folder of somebody else cannot be moved; an empty one can be removed, and another stands for it.
@@ -325,6 +331,13 @@ impl Queue {
     /// No descriptors.
     pub fn folders(&self) -> io::Result<[File; 2]> {
         Ok([self.incoming.try_clone()?.into(), self.queue.try_clone()?.into()])
+    }
+}
+
+fn unlink_if_there(folder: BorrowedFd<'_>, name: &str) -> nix::Result<()> {
+    match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
+        Err(Errno::ENOENT) => Ok(()),
+        result => result,
     }
 }
 

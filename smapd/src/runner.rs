@@ -1,4 +1,4 @@
-//! The runner: the process that starts programs, because smapd itself no longer can.
+//! The runner: the process that starts programs, so that a program has nothing of smapd's.
 //!
 //! Decides nothing about mail: it is told what to run, and says how that ended. [`judge`] says what the ending
 //! means. Trusts smapd, which it was forked from and whose user it has. Guarantees that a program starts with
@@ -43,7 +43,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use nix::unistd::Pid;
-use smap_common::confine;
+use smap_common::confine::{self, SetId};
 
 use crate::helper::{self, Helper, Link, Reader, Writer};
 
@@ -83,15 +83,6 @@ pub struct Response {
     pub ending: Ending,
     /// The beginning of what it wrote to standard output and standard error, as it is.
     pub output: String,
-}
-
-/// What set-id bits do for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SetId {
-    /// They work: a `sendmail` that is set-id needs them.
-    Honoured,
-    /// They do nothing, for good (`no-new-privileges`).
-    Ignored,
 }
 
 /// smapd's side of the runner.

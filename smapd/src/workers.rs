@@ -14,7 +14,6 @@ type Work<T> = Box<dyn FnOnce() -> T + Send>;
 pub struct Workers<T> {
     work: Sender<(u64, Work<T>)>,
     done: Receiver<(u64, T)>,
-    busy: usize,
 }
 
 impl<T: Send + 'static> Workers<T> {
@@ -32,28 +31,18 @@ impl<T: Send + 'static> Workers<T> {
                 .name(format!("worker {number}"))
                 .spawn(move || while serve_one(&inbox, &outbox, &waker) {})?;
         }
-        Ok(Self { work, done, busy: 0 })
+        Ok(Self { work, done })
     }
 
     /// Has this done; what it gives comes back with the ticket.
     pub fn submit(&mut self, ticket: u64, work: impl FnOnce() -> T + Send + 'static) {
         // The threads live as long as this does.
-        if self.work.send((ticket, Box::new(work))).is_ok() {
-            self.busy += 1;
-        }
+        let _received = self.work.send((ticket, Box::new(work)));
     }
 
     /// The next thing that is done.
     pub fn take_done(&mut self) -> Option<(u64, T)> {
-        let done = self.done.try_recv().ok()?;
-        self.busy -= 1;
-        Some(done)
-    }
-
-    /// Whether nothing is being done.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.busy == 0
+        self.done.try_recv().ok()
     }
 }
 

@@ -102,8 +102,9 @@ fn build_command(folder: &Path) -> Command {
     let mut target = folder.parent().expect("a profile stands in a target folder");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
-    // Only the target folder itself has the tag; between it and the profile there may be a triple.
-    if !target.join("CACHEDIR.TAG").exists() {
+    // Only the target folder itself has what cargo knows of the compiler; between it and the profile there may be a
+    // triple.
+    if !target.join(".rustc_info.json").exists() {
         cargo.arg("--target").arg(target.file_name().expect("a triple"));
         target = target.parent().expect("a triple stands in a target folder");
     }

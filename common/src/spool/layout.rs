@@ -91,7 +91,7 @@ impl Layout {
         self.root.join(QUEUE)
     }
 
-    /// Where what cannot be read is set aside.
+    /// Where smapd sets things aside.
     #[must_use]
     pub fn bad(&self) -> &Path {
         &self.bad

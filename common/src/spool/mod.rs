@@ -4,7 +4,7 @@
 //! directory/            root:root 0755       the chroot of smap
 //!   incoming/           smapd:smap 1730      smap creates, smapd takes
 //!   queue/              smapd 0700           deferred messages, their state, our own notifications
-//!   bad/                smapd 0700           what could not be read, with a reason beside it
+//!   bad/                smapd 0700           what smapd sets aside, with a reason beside it
 //!   lock                smapd                held by the one smapd that runs
 //! ```
 //!
@@ -12,16 +12,17 @@
 //!
 //! | state | files | who acts | what a crash leaves | who cleans up |
 //! |---|---|---|---|---|
-//! | **being written** | `incoming/ID`, locked, no END record | smap appends | the file, unlocked, without END | smapd removes it once it is unlocked |
+//! | **being written** | `incoming/ID`, locked, no END record | smap appends | the file, unlocked, without END | smapd removes it once it is unlocked and has not changed for a minute |
+//! | **void** | `incoming/ID`, its END record overwritten: the sync failed, the client read 4yz | nobody | the same | smapd removes it, as above |
 //! | **committed** | `incoming/ID`, synced, END record last | smapd delivers | the same | smapd delivers it |
-//! | **void** | `incoming/ID`, its END record overwritten: the sync failed, the client read 4yz | nobody | the same | smapd removes it |
+//! | **notification** | `queue/ID`, written and committed there by smapd itself | smapd delivers | the same; or the file without END | smapd delivers it, or removes what has no END |
 //! | **partly delivered** | `incoming/ID` and `queue/ID.state` | smapd delivers the rest | the same, marks of the last second perhaps missing | smapd goes on from the state |
 //! | **deferred** | `queue/ID` and `queue/ID.state` | smapd, when it is due | `ID` in either folder, its state in `queue/` | smapd goes on from the state |
 //! | **done** | none | | `ID` or `ID.state` may be back, if the removal was not yet durable | smapd delivers once more (a removal is durable within a second), or removes a state without message |
-//! | **poison** | `bad/NAME` and `bad/NAME.reason` | the operator | `incoming/NAME` or `bad/NAME` | the operator |
+//! | **set aside** | `bad/NAME` and `bad/NAME.reason`: poison, or refused with nobody to tell | the operator | `incoming/NAME`, `queue/NAME` or `bad/NAME` | the operator |
 //!
-//! *Guarantee:* once [`Draft::commit`] has returned a [`Committed`], the message is in exactly one of the
-//! states from *committed* to *done*, whatever process is killed and whenever the power goes.
+//! *Guarantee:* once [`Draft::commit`] has returned a [`Committed`], the message is *committed*, *partly delivered*,
+//! *deferred*, *set aside* or *done*, and nothing else, whatever process is killed and whenever the power goes.
 //!
 //! # The order that the guarantee rests on
 //!
@@ -30,15 +31,17 @@
 //! 2. The END record is the last thing written before that `fsync`; without it the file is no message. A body
 //!    cannot imitate it: it ends in a bare LF, which no body that was accepted holds.
 //! 3. smapd writes `queue/ID.state` before it renames `incoming/ID` to `queue/ID`, and looks for a state beside
-//!    every message, wherever it finds it: a rename that is not yet durable loses nothing.
-//! 4. A notification is durable in `queue/` before the message that caused it is removed.
+//!    every message, wherever it finds it: a rename that is not yet durable loses nothing, and a mark that is not
+//!    costs a copy at most. Marks, renames and removals are synced within a second.
+//! 4. A notification is durable in `queue/` before the failures that caused it are marked, and before the message is
+//!    removed.
 //! 5. smapd removes the message before its state, so that a message that is back has its state.
 //!
 //! # The file
 //!
 //! An [`Envelope`](crate::envelope::Envelope), the body as CRLF lines, then records: a line `KIND LENGTH`, that
-//! many octets and a LF. A kind in capital letters that a reader does not know makes the file unreadable to it;
-//! others are skipped. The last is always `END`, of fixed length, with a checksum of all before it.
+//! many octets and a LF. A kind in small letters that a reader does not know is skipped; any other makes the
+//! file unreadable to it. The last is always `END`, of fixed length, with a checksum of all before it.
 
 mod draft;
 mod id;
@@ -56,7 +59,7 @@ pub use state::{Mark, Outcome, QueueState, StateFile, state_name};
 pub const INCOMING: &str = "incoming";
 /// Where smapd keeps what is deferred.
 pub const QUEUE: &str = "queue";
-/// Where what cannot be read is set aside.
+/// Where smapd sets things aside.
 pub const BAD: &str = "bad";
 /// Held by the running smapd.
 pub const LOCK: &str = "lock";

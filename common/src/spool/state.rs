@@ -83,6 +83,8 @@ pub struct QueueState {
     pub next: Option<Timestamp>,
     /// When the sender was told of the delay.
     pub warned: Option<Timestamp>,
+    /// When, for want of a sender, somebody else was told of those that failed.
+    pub told: Option<Timestamp>,
     /// The last mark of each recipient that has one.
     pub marks: BTreeMap<u32, Mark>,
 }
@@ -93,6 +95,7 @@ enum Record {
     Mark(Mark),
     Next { attempts: u32, at: Timestamp },
     Warned(Timestamp),
+    Told(Timestamp),
 }
 
 impl QueueState {
@@ -135,6 +138,7 @@ impl QueueState {
             }
             Record::Next { attempts, at } => (self.attempts, self.next) = (attempts, Some(at)),
             Record::Warned(at) => self.warned = Some(at),
+            Record::Told(at) => self.told = Some(at),
         }
     }
 
@@ -151,7 +155,7 @@ pub fn state_name(id: QueueId) -> String {
     format!("{id}.state")
 }
 
-/// A state file that is being added to. What is appended is durable after [`StateFile::sync`].
+/// A state file that is being added to. What is appended is durable once its [`handle`](StateFile::handle) is synced.
 #[derive(Debug)]
 pub struct StateFile {
     file: File,
@@ -211,12 +215,20 @@ impl StateFile {
         self.append(&Record::Warned(at).to_string())
     }
 
-    /// Makes all that was added durable.
+    /// Adds that somebody was told of those that failed, of a message that has no sender to tell.
     ///
     /// # Errors
-    /// The disk fails.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    /// The disk is full or failing.
+    pub fn told(&mut self, at: Timestamp) -> io::Result<()> {
+        self.append(&Record::Told(at).to_string())
+    }
+
+    /// The same file, to be synced by somebody else: what was added is durable then.
+    ///
+    /// # Errors
+    /// No descriptors.
+    pub fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 }
 
@@ -235,6 +247,7 @@ impl fmt::Display for Record {
             ),
             Self::Next { attempts, at } => format!("next {attempts} {at}"),
             Self::Warned(at) => format!("warned {at}"),
+            Self::Told(at) => format!("told {at}"),
         };
         writeln!(f, "{:08x} {text}", crc32fast::hash(text.as_bytes()))
     }
@@ -262,6 +275,7 @@ impl Record {
                 Some(Self::Next { attempts: attempts.parse().ok()?, at: at.parse().ok()? })
             }
             "warned" => rest.parse().ok().map(Self::Warned),
+            "told" => rest.parse().ok().map(Self::Told),
             _ => None,
         }
     }

@@ -259,7 +259,7 @@ impl Session {
 
     pub(super) fn skip_chunk(&mut self, size: u64) {
         if size > self.limits.max_octets {
-            self.say(&replies::endless_line(&self.host));
+            self.say(&replies::chunk_too_big(&self.host));
         } else if size > 0 && !matches!(self.state, State::Closing) {
             self.state = State::Skipping(size);
         }

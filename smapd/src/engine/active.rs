@@ -35,8 +35,6 @@ pub(super) struct Active {
     failed: BTreeSet<u32>,
     /// Recipients with a mark that is not yet written.
     unwritten: BTreeSet<u32>,
-    /// Whether somebody was told of those that failed, where there is no sender to tell.
-    pub(super) told: bool,
 }
 
 /// What follows when no job is under way any more.
@@ -46,6 +44,8 @@ pub(super) struct Conclusion {
     pub(super) failed: Vec<u32>,
     /// The sender is to be told that these are delayed.
     pub(super) delayed: Vec<u32>,
+    /// These have waited too long.
+    pub(super) expired: Vec<u32>,
     /// When to try the rest; `None` if nothing is left to try.
     pub(super) next: Option<Timestamp>,
     /// When the rest is given up.
@@ -63,7 +63,6 @@ impl Active {
             outstanding: 0,
             failed: BTreeSet::new(),
             unwritten: BTreeSet::new(),
-            told: false,
         }
     }
 
@@ -113,12 +112,15 @@ impl Active {
         let arrived = self.envelope().arrived;
         let expires = arrived.after(smapd.expire);
         let pending = self.pending();
-        let mut next = None;
+        let (mut next, mut expired) = (None, Vec::new());
         if !pending.is_empty() {
             self.state.attempts += 1;
             match prospect(smapd, arrived, self.state.attempts, now) {
                 Prospect::Retry(at) => next = Some(at),
-                Prospect::GiveUp => pending.iter().for_each(|number| self.expire(*number, now)),
+                Prospect::GiveUp => {
+                    pending.iter().for_each(|number| self.expire(*number, now));
+                    expired.clone_from(&pending);
+                }
             }
         }
         let delayed = match next {
@@ -129,7 +131,7 @@ impl Active {
         };
         let failed = self.wanted(self.failed.iter().copied().collect(), Kind::Failed);
         self.state.next = next;
-        Conclusion { failed, delayed, next, expires }
+        Conclusion { failed, delayed, expired, next, expires }
     }
 
     /// RFC 3463: 4.4.7, delivery time expired, which by now is permanent.
@@ -143,8 +145,7 @@ impl Active {
 
     fn wanted(&self, mut numbers: Vec<u32>, kind: Kind) -> Vec<u32> {
         numbers.retain(|number| {
-            let recipient =
-                usize::try_from(*number).ok().and_then(|index| self.envelope().recipients.get(index));
+            let recipient = self.envelope().recipient(*number);
             // Of a message without a sender the administrator hears, who asked for nothing.
             let nobody = notify::addressee(self.envelope()).is_none() && kind == Kind::Failed;
             recipient.is_some_and(|recipient| nobody || kind.is_wanted(recipient.notify))
@@ -155,6 +156,14 @@ impl Active {
     /// Whether somebody failed and nobody was told: the message itself is then kept for the administrator.
     pub(super) fn is_double_bounce(&self) -> bool {
         let failed = self.state.marks.values().any(|mark| mark.outcome == Outcome::Failed);
-        failed && notify::addressee(self.envelope()).is_none() && !self.told
+        failed && notify::addressee(self.envelope()).is_none() && self.state.told.is_none()
+    }
+
+    /// Somebody has been told of those that failed: they may be marked.
+    pub(super) fn failures_are_told(&mut self, now: Timestamp) {
+        self.unwritten.append(&mut self.failed);
+        if notify::addressee(self.envelope()).is_none() {
+            self.state.told = Some(now);
+        }
     }
 }

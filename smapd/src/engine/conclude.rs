@@ -15,8 +15,9 @@ use smap_common::log::Event;
 use smap_common::spool::{Mark, QueueId, StateFile};
 
 use super::active::{Active, Conclusion};
-use super::dispatch::{Done, Ticket};
+use super::dispatch::{Done, Ticket, log_delivery};
 use super::{Engine, TROUBLE_WAIT};
+use crate::delivery::Report;
 use crate::notify::{self, Kind, Notice};
 use crate::queue::{Place, Queue};
 
@@ -28,8 +29,10 @@ impl Engine {
         if marks.is_empty() {
             return;
         }
-        match open_state(&self.queue, id, active).and_then(|file| file.mark(&marks)) {
-            Ok(()) => self.unsynced.folders(Instant::now()),
+        match open_state(&self.queue, id, active)
+            .and_then(|file| file.mark(&marks).and_then(|()| file.handle()))
+        {
+            Ok(file) => self.unsynced.state(file, Instant::now()),
             Err(error) => {
                 active.write_again();
                 Event::Error { text: &format_args!("id={id} cannot be marked: {error}") }.log();
@@ -39,7 +42,9 @@ impl Engine {
 
     pub(super) fn conclude_if_done(&mut self, id: QueueId) {
         let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding == 0) else { return };
-        let conclusion = active.conclude(&self.site.smapd, Timestamp::now());
+        let now = Timestamp::now();
+        let conclusion = active.conclude(&self.site.smapd, now);
+        conclusion.expired.iter().for_each(|number| log_expiry(active, *number, now));
         self.tell(id, conclusion);
     }
 
@@ -62,9 +67,8 @@ impl Engine {
             (Arc::clone(&active.message), Arc::clone(&self.queue), self.site.hostname.clone());
         let ticket = self.ticket(Ticket::Notice { id, kind, to: to.clone(), rest });
         self.journal.submit(ticket, move || {
-            let recipients = marks.iter().filter_map(|mark| {
-                Some((message.envelope.recipients.get(usize::try_from(mark.recipient).ok()?)?, mark))
-            });
+            let recipients =
+                marks.iter().filter_map(|mark| Some((message.envelope.recipient(mark.recipient)?, mark)));
             let notice = QueueId::generate().map(|id| Notice {
                 kind,
                 original: &message,
@@ -98,7 +102,7 @@ impl Engine {
                 Event::Notified { id, notification, to: &to }.log();
                 if let Some(active) = self.active.get_mut(&id) {
                     match kind {
-                        Kind::Failed => active.told = true,
+                        Kind::Failed => active.failures_are_told(Timestamp::now()),
                         Kind::Delayed { .. } => active.state.warned = Some(Timestamp::now()),
                     }
                 }
@@ -128,14 +132,30 @@ impl Engine {
         };
         self.unsynced.folders(Instant::now());
         match result {
-            Ok(()) => {
-                if let Some(file) = active.file {
-                    self.unsynced.state(file, Instant::now());
-                }
-            }
+            Ok(()) => self.sync_soon(active.file),
             Err(error) => {
                 let again = next.unwrap_or_else(|| Timestamp::now().after(TROUBLE_WAIT));
                 self.hold(id, active, again, &format_args!("it cannot {what}: {error}"));
+            }
+        }
+    }
+
+    fn sync_soon(&mut self, state: Option<StateFile>) {
+        match state.map(|file| file.handle()).transpose() {
+            Ok(Some(file)) => self.unsynced.state(file, Instant::now()),
+            Ok(None) => {}
+            Err(error) => Event::Warning { text: &format_args!("a state is not synced: {error}") }.log(),
+        }
+    }
+
+    /// What could not be written down before is tried once more at the end: whoever was delivered to.
+    pub(super) fn save_what_can_be_saved(&mut self) {
+        for (id, mut active) in std::mem::take(&mut self.unsaved) {
+            let marks = active.take_delivered();
+            let saved = open_state(&self.queue, id, &mut active).and_then(|file| file.mark(&marks));
+            match saved {
+                Ok(()) => self.sync_soon(active.file),
+                Err(error) => Event::Error { text: &format_args!("id={id} marks are lost: {error}") }.log(),
             }
         }
     }
@@ -161,14 +181,25 @@ impl Engine {
 
     /// Records what is known, then moves the message: the order of the spool's state table.
     fn keep(&self, id: QueueId, active: &mut Active, at: Timestamp) -> io::Result<()> {
-        let (marks, attempts, warned) = (active.take_unwritten(), active.state.attempts, active.state.warned);
+        let marks = active.take_unwritten();
+        let (attempts, warned, told) = (active.state.attempts, active.state.warned, active.state.told);
         let file = open_state(&self.queue, id, active)?;
         file.mark(&marks)?;
         file.next(attempts, at)?;
         if let Some(warned) = warned {
             file.warned(warned)?;
         }
+        if let Some(told) = told {
+            file.told(told)?;
+        }
         if active.place == Place::Incoming { self.queue.defer(id) } else { Ok(()) }
+    }
+}
+
+fn log_expiry(active: &Active, number: u32, now: Timestamp) {
+    if let Some(mark) = active.state.marks.get(&number) {
+        let report = Report::failed(mark.status, mark.reply.as_str()).by(mark.relay.as_str());
+        log_delivery(active, number, "expire", &report, now);
     }
 }
 

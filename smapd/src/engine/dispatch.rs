@@ -13,9 +13,9 @@ use smap_common::log::Event;
 use smap_common::smtp::client::Transaction;
 use smap_common::spool::{Outcome, QueueId};
 
+use super::Engine;
 use super::active::{Active, Conclusion};
 use super::fresh::CROWD;
-use super::{Engine, LoopError};
 use crate::content::Content;
 use crate::delivery::{Report, maildir, mbox};
 use crate::notify::Kind;
@@ -116,9 +116,7 @@ impl Engine {
         match way {
             Way::Relay(destination) => {
                 let envelope = &message.envelope;
-                let recipients = numbers
-                    .iter()
-                    .filter_map(|number| envelope.recipients.get(usize::try_from(*number).ok()?));
+                let recipients = numbers.iter().filter_map(|number| envelope.recipient(*number));
                 let transaction = Transaction {
                     mail: envelope.mail.clone(),
                     recipients: recipients.cloned().collect(),
@@ -154,9 +152,7 @@ impl Engine {
             Way::Relay(_) | Way::Program(_) | Way::Settled(_) => false,
         };
         let only = match job.recipients.as_slice() {
-            [number] => {
-                usize::try_from(*number).ok().and_then(|index| message.envelope.recipients.get(index))
-            }
+            [number] => message.envelope.recipient(*number),
             _ => None,
         };
         match only.filter(|_| to_mailbox) {
@@ -218,7 +214,7 @@ impl Engine {
         false
     }
 
-    pub(super) fn names_resolved(&mut self) -> Result<(), LoopError> {
+    pub(super) fn names_resolved(&mut self) -> io::Result<()> {
         let mut answers = Vec::new();
         self.resolver.answers(&mut answers)?;
         for Answer::Addresses { id, result } in answers {
@@ -286,7 +282,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn programs_ended(&mut self) -> Result<(), LoopError> {
+    pub(super) fn programs_ended(&mut self) -> io::Result<()> {
         let mut responses = Vec::new();
         self.runner.answers(&mut responses)?;
         for response in responses {
@@ -351,8 +347,7 @@ fn environment(active: &Active, job: &Job) -> Vec<(String, String)> {
     let mut environment =
         vec![("SENDER".to_owned(), sender), ("QUEUE_ID".to_owned(), envelope.id.to_string())];
     if let [number] = job.recipients.as_slice()
-        && let Some(recipient) =
-            usize::try_from(*number).ok().and_then(|index| envelope.recipients.get(index))
+        && let Some(recipient) = envelope.recipient(*number)
     {
         environment.push(("RECIPIENT".to_owned(), recipient.address.to_string()));
     }
@@ -363,10 +358,9 @@ fn local_trouble(error: &io::Error) -> Report {
     Report::deferred(smap_common::status::Status::transient(3, 0), format!("local trouble: {error}"))
 }
 
-fn log_delivery(active: &Active, number: u32, transport: &str, report: &Report, now: Timestamp) {
+pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report: &Report, now: Timestamp) {
     let envelope = active.envelope();
-    let Some(recipient) = usize::try_from(number).ok().and_then(|index| envelope.recipients.get(index))
-    else {
+    let Some(recipient) = envelope.recipient(number) else {
         return;
     };
     Event::Delivery {

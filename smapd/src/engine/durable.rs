@@ -5,7 +5,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use smap_common::log::Event;
-use smap_common::spool::StateFile;
 
 use super::Engine;
 use super::dispatch::{Done, Ticket};
@@ -18,21 +17,19 @@ const MAX_STATES: usize = 256;
 /// State files and folders to be synced.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    states: Vec<StateFile>,
-    folders: bool,
+    states: Vec<File>,
     since: Option<Instant>,
 }
 
 impl Unsynced {
-    /// A state file was added to, and nothing more will be.
-    pub(super) fn state(&mut self, file: StateFile, now: Instant) {
+    /// A state file was added to.
+    pub(super) fn state(&mut self, file: File, now: Instant) {
         self.states.push(file);
         self.folders(now);
     }
 
     /// A name was made, moved or removed.
     pub(super) fn folders(&mut self, now: Instant) {
-        self.folders = true;
         self.since.get_or_insert(now);
     }
 
@@ -44,18 +41,20 @@ impl Unsynced {
 
     /// It could not be done: the next try comes a batch later.
     fn later(&mut self, now: Instant) {
-        self.since = Some(now + BATCH);
+        self.since = Some(now);
     }
 
-    fn take(&mut self) -> Vec<StateFile> {
-        (self.folders, self.since) = (false, None);
+    fn take(&mut self) -> Vec<File> {
+        self.since = None;
         std::mem::take(&mut self.states)
     }
 }
 
-fn sync(states: &[StateFile], folders: &[File]) -> io::Result<()> {
-    states.iter().try_for_each(StateFile::sync)?;
-    folders.iter().try_for_each(File::sync_all)
+/// Syncs all of them, whatever becomes of one.
+fn sync(states: &[File], folders: &[File]) -> io::Result<()> {
+    let states = states.iter().map(File::sync_data);
+    let results: Vec<io::Result<()>> = states.chain(folders.iter().map(File::sync_all)).collect();
+    results.into_iter().collect()
 }
 
 impl Engine {

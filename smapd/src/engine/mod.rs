@@ -70,9 +70,6 @@ pub struct Start {
     pub once: bool,
 }
 
-/// What keeps the loop from going on.
-pub type LoopError = io::Error;
-
 /// All that smapd knows and does.
 #[derive(Debug)]
 pub struct Engine {
@@ -127,7 +124,7 @@ impl Engine {
         runner: Runner,
         resolver: Resolver,
         signals: SignalFd,
-    ) -> Result<Self, LoopError> {
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry();
         let waker = Arc::new(Waker::new(registry, WORKERS)?);
@@ -179,16 +176,17 @@ impl Engine {
     ///
     /// # Errors
     /// The loop itself cannot go on; no message is lost by that.
-    pub fn life(mut self) -> Result<Exit, LoopError> {
+    pub fn life(mut self) -> io::Result<Exit> {
         let result = self.read_queue().and_then(|()| self.turn());
         self.relay.close_idle();
+        self.save_what_can_be_saved();
         self.sync_at_last();
-        Event::Started { text: "stopped" }.log();
+        Event::Said { text: "stopped" }.log();
         result.map(|()| Exit::Ok)
     }
 
     /// Turns until it is over.
-    fn turn(&mut self) -> Result<(), LoopError> {
+    fn turn(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         loop {
             self.scan_if_due()?;
@@ -210,7 +208,7 @@ impl Engine {
         }
     }
 
-    fn happened(&mut self, token: Token) -> Result<(), LoopError> {
+    fn happened(&mut self, token: Token) -> io::Result<()> {
         match token {
             WORKERS => self.workers_done(),
             SPOOL => self.spool_changed(),
@@ -246,7 +244,7 @@ impl Engine {
     fn is_over(&self) -> bool {
         match self.stopping {
             Some(until) => self.active.is_empty() || until <= Instant::now(),
-            None => self.start.once && self.active.is_empty() && self.fresh.is_empty(),
+            None => self.start.once && !self.more_is_due && self.active.is_empty() && self.fresh.is_empty(),
         }
     }
 
@@ -272,7 +270,7 @@ impl Engine {
         Ok(())
     }
 
-    fn scan_if_due(&mut self) -> Result<(), LoopError> {
+    fn scan_if_due(&mut self) -> io::Result<()> {
         if self.next_scan > Instant::now() || self.stopping.is_some() {
             return Ok(());
         }
@@ -323,7 +321,7 @@ impl Engine {
         }
     }
 
-    fn signalled(&mut self) -> Result<(), LoopError> {
+    fn signalled(&mut self) -> io::Result<()> {
         while let Some(signal) = self.signals.read_signal()? {
             match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                 Some(Signal::SIGHUP) => self.reload(),
@@ -339,7 +337,7 @@ impl Engine {
                 self.relay.reconfigure(site.hostname.to_string(), limits(&site));
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();
-                Event::Started { text: "the table was read again" }.log();
+                Event::Said { text: "the table was read again" }.log();
             }
             Err(faults) => {
                 let text = faults.to_string();
@@ -351,7 +349,7 @@ impl Engine {
     }
 
     fn stop(&mut self) {
-        Event::Started { text: &format!("stopping; {} messages are under way", self.active.len()) }.log();
+        Event::Said { text: &format!("stopping; {} messages are under way", self.active.len()) }.log();
         self.fresh.clear();
         self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
     }
@@ -390,7 +388,7 @@ impl Engine {
                 Ok(state) => self.attempt_if_there_is_room(Active::new(*message, place, state)),
                 Err(error) => self.trouble(id, &error),
             },
-            // Its rename to `queue/` did not come about.
+            // It is still in `incoming/`: not renamed, or never deferred.
             (Ok(Opened::Gone), Place::Queue) => self.begin(id, Place::Incoming),
             (Ok(Opened::Busy), Place::Queue) => self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT)),
             (Ok(Opened::Gone | Opened::Busy), _) => {}

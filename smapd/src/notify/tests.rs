@@ -347,7 +347,7 @@ fn the_host_of_a_relay_is_its_name_or_its_address() {
 
 #[test]
 fn what_was_tried_for_too_long_says_so() {
-    let late = Mark { status: "4.4.1".parse().unwrap(), ..mark("", "connection refused") };
+    let late = Mark { status: "5.4.7".parse().unwrap(), ..mark("", "connection refused") };
     let (text, _) = notification(Kind::Failed, &message(ENVELOPE, BODY), &late);
     let (_, parts) = parsed(&text);
     assert!(

@@ -8,8 +8,6 @@ use smap_common::smtp::client::{Action, Dialect, Input, Session, Trouble, Verdic
 use super::Errand;
 use super::socket::{Socket, Target};
 
-/// Octets of a text that are taken from the spool at a time.
-const PIECE: usize = 32 * 1024;
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,7 +20,7 @@ pub(super) enum Wish {
     Errand,
     /// The errand is done.
     Done(Errand, Vec<Verdict>),
-    /// To be dropped. Whether it ever took part in a session, and what ended it.
+    /// To be dropped; with what ended it, where that was trouble.
     Close(Option<Trouble>),
 }
 
@@ -192,15 +190,14 @@ impl Connection {
     fn give_text(&mut self, buffer: &mut [u8]) -> Action {
         let Some(errand) = &self.errand else { return self.session.step(Input::Lost(Trouble::Closed)) };
         self.deadline = Instant::now() + self.timeout.unwrap_or_else(|| self.session.patience());
-        let piece = buffer.get_mut(..PIECE).unwrap_or_default();
-        match errand.content.read_at(self.given, piece) {
+        match errand.content.read_at(self.given, buffer) {
             Ok(0) if self.given < errand.content.length() => self
                 .session
                 .step(Input::Lost(Trouble::Unreachable("the spool file is shorter than it was".to_owned()))),
             Ok(0) => self.session.step(Input::TextEnd),
             Ok(read) => {
                 self.given += u64::try_from(read).unwrap_or(u64::MAX);
-                self.session.step(Input::Text(piece.get(..read).unwrap_or_default()))
+                self.session.step(Input::Text(buffer.get(..read).unwrap_or_default()))
             }
             Err(error) => self
                 .session

@@ -151,12 +151,6 @@ impl Relay {
         std::mem::take(&mut self.unasked)
     }
 
-    /// Whether there is no connection.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.connections.is_empty()
-    }
-
     /// When something has to be looked at again, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -256,7 +250,7 @@ impl Relay {
     /// Makes sure that the addresses of a destination are known, or asked for.
     fn targets(&mut self, destination: &Destination) -> Targets {
         let Some(place) = self.places.get_mut(destination) else { return Targets::Asked };
-        if place.known_until.is_some_and(|until| until > Instant::now() || place.connections > 0) {
+        if place.is_fresh() {
             return Targets::Known;
         }
         if !place.asked {
@@ -277,6 +271,10 @@ impl Relay {
             Some(Ok(targets)) => {
                 (place.targets, place.asked, place.preferred) = (targets, false, 0);
                 place.known_until = Some(Instant::now() + KEEP_ADDRESSES);
+                Targets::Known
+            }
+            Some(Err(_)) if place.working() > 0 => {
+                (place.asked, place.known_until) = (false, Some(Instant::now() + KEEP_ADDRESSES));
                 Targets::Known
             }
             Some(Err(why)) => {
@@ -371,8 +369,10 @@ impl Relay {
             self.finished.push(Finished { ticket: errand.ticket, reports });
         }
         if !rest.is_empty() {
-            // This host gave up on us: the next one is asked.
-            place.preferred = (place.preferred + 1) % place.targets.len().max(1);
+            // This host gave up on us, and not only a connection that was kept: the next one is asked.
+            if !(reused && errand.attempts == 0) {
+                place.preferred = (place.preferred + 1) % place.targets.len().max(1);
+            }
             place.waiting.push_front(errand.only(&rest));
         }
     }

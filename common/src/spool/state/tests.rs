@@ -24,10 +24,12 @@ fn what_was_added_is_read_back() {
     file.mark(&[mark(0, Outcome::Delivered, "250 ok"), mark(1, Outcome::Deferred, "450 later")]).unwrap();
     file.next(2, Timestamp::from_micros(77)).unwrap();
     file.warned(Timestamp::from_micros(99)).unwrap();
+    file.told(Timestamp::from_micros(98)).unwrap();
     let state = QueueState::load(queue.as_fd(), id()).unwrap().unwrap();
     assert_eq!(state.marks[&1], mark(1, Outcome::Deferred, "450 later"));
     assert_eq!((state.attempts, state.next), (2, Some(Timestamp::from_micros(77))));
     assert_eq!(state.warned, Some(Timestamp::from_micros(99)));
+    assert_eq!(state.told, Some(Timestamp::from_micros(98)));
     assert!(state.is_settled(0) && !state.is_settled(1) && !state.is_settled(2));
 }
 
