@@ -13,11 +13,13 @@ use smap_common::clock::Timestamp;
 use smap_common::envelope::{Envelope, Origin};
 use smap_common::smtp::command::{BodyType, Mail, MailParameters, Recipient};
 use smap_common::smtp::dsn::{Notify, Return};
-use smap_common::spool::{Body, Mark, Message, QueueId};
+use smap_common::spool::{Mark, Message, QueueId};
 use smap_common::status::Status;
 
+use self::quote::{Quote, header};
 use crate::content::date;
 
+mod quote;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +27,6 @@ mod tests;
 const SMALL: u64 = 64 * 1024;
 /// A whole message goes back up to this size, where the sender asked for it (octets).
 const MOST: u64 = 1024 * 1024;
-/// Most of a header that goes back (octets).
-const MOST_HEADER: usize = 64 * 1024;
 /// Where lines are folded (columns).
 const COLUMNS: usize = 76;
 /// Most octets of another host's words.
@@ -115,29 +115,6 @@ pub struct Report<'a> {
     tail: String,
 }
 
-/// The part of the message that goes back.
-#[derive(Debug)]
-enum Quote<'a> {
-    Header(Vec<u8>),
-    Full(&'a Body),
-}
-
-impl Quote<'_> {
-    fn is_ascii(&self) -> io::Result<bool> {
-        match self {
-            Self::Header(header) => Ok(header.is_ascii()),
-            Self::Full(body) => {
-                let mut ascii = true;
-                body.for_each(|piece| {
-                    ascii &= piece.is_ascii();
-                    Ok(())
-                })?;
-                Ok(ascii)
-            }
-        }
-    }
-}
-
 impl Report<'_> {
     /// From nobody, to the sender, with the extensions that its content needs. Nobody is to be told of it
     /// (RFC 3461 section 5.2.1).
@@ -202,26 +179,6 @@ impl<'a> Notice<'a> {
         let ascii = ascii_name && self.to.is_ascii();
         !ascii || self.recipients.iter().any(|(recipient, _)| !recipient.address.is_ascii())
     }
-}
-
-/// The header of a message, with the end of its last line; whole lines of it where it is too long.
-fn header(body: &Body) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; MOST_HEADER.min(usize::try_from(body.length()).unwrap_or(MOST_HEADER))];
-    let mut filled = 0;
-    while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match body.read_at(u64::try_from(filled).unwrap_or(u64::MAX), rest)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => filled += read,
-        }
-    }
-    let whole_lines = memchr::memmem::rfind(&text, b"\r\n").map_or(0, |at| at + 2);
-    let end = match memchr::memmem::find(&text, b"\r\n\r\n") {
-        _ if text.starts_with(b"\r\n") => 0,
-        Some(at) => at + 2,
-        None => whole_lines,
-    };
-    text.truncate(end);
-    Ok(text)
 }
 
 /// Everything that is said, each part behind its boundary.

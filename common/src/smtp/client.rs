@@ -7,20 +7,21 @@
 //! Guarantees that a recipient counts as delivered only by a 2yz reply to the end of the text, that the text is
 //! sent only after a 354 with at least one recipient accepted, and that it holds no bare CR or LF.
 
-use std::fmt;
 use std::time::Duration;
 
 use self::offers::Offers;
 use self::run::{Run, Stage};
+pub use self::trouble::Trouble;
 use crate::smtp::command::{Mail, Recipient};
 use crate::smtp::data::Stuffer;
-use crate::smtp::reply::{Reply, ReplyError, ReplyReader};
+use crate::smtp::reply::{Reply, ReplyReader};
 use crate::status::{Class, Status};
 
 mod offers;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 /// Which protocol is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,49 +85,6 @@ pub struct Verdict {
     pub reply: String,
     /// Whether another host may be asked at once: the connection failed before anything was handed over.
     pub elsewhere: bool,
-}
-
-/// Why a session cannot go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// There is no connection.
-    Unreachable(String),
-    /// The server closed the connection.
-    Closed,
-    /// The server took too long.
-    TimedOut,
-    /// The server does not speak SMTP.
-    Malformed(ReplyError),
-    /// The server answered something that was not asked.
-    OutOfStep,
-    /// The server does not want to talk to us: its greeting, or its reply to EHLO and HELO.
-    Unwilling(Reply),
-}
-
-impl Trouble {
-    /// The status of a recipient that it befalls: always transient.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        match self {
-            Self::Unreachable(_) => Status::transient(4, 1),
-            Self::Closed | Self::TimedOut => Status::transient(4, 2),
-            Self::Malformed(_) | Self::OutOfStep => Status::transient(5, 0),
-            Self::Unwilling(reply) => reply.status_or_general().in_class(Class::Transient),
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(why) => f.write_str(why),
-            Self::Closed => f.write_str("the server closed the connection"),
-            Self::TimedOut => f.write_str("the server took too long to answer"),
-            Self::Malformed(error) => error.fmt(f),
-            Self::OutOfStep => f.write_str("the server answered what was not asked"),
-            Self::Unwilling(reply) => reply.fmt(f),
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 #![expect(clippy::disallowed_methods, reason = "a message is made through the spool")]
 
+use super::quote::MOST_HEADER;
 use super::*;
 use smap_common::spool::{Draft, Incoming, Opened, Outcome};
 use std::os::fd::AsFd;

@@ -4,6 +4,7 @@
 //! every errand that was submitted comes back once, with a report for each of its recipients.
 
 mod connection;
+mod errand;
 mod place;
 mod socket;
 
@@ -14,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 use slab::Slab;
-use smap_common::smtp::client::{Transaction, Trouble, Verdict};
-use smap_common::status::Class;
+use smap_common::smtp::client::{Trouble, Verdict};
 
 use self::connection::{Connection, Wish};
+use self::errand::report;
+pub use self::errand::{Errand, Finished};
 use self::place::{Place, Targets};
-use crate::content::Content;
 use crate::delivery::Report;
 use crate::plan::{Destination, Hop};
 
@@ -35,38 +36,6 @@ const DOWN: Duration = Duration::from_secs(3);
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 /// Octets read, or taken from the spool, at a time.
 const BUFFER: usize = 32 * 1024;
-
-/// One message for some recipients at one destination.
-#[derive(Debug)]
-pub struct Errand {
-    /// Who asked for it.
-    pub ticket: u64,
-    /// The recipients' numbers, in the order of the transaction.
-    pub numbers: Vec<u32>,
-    /// The envelope, as the server is told of it.
-    pub transaction: Transaction,
-    /// The text.
-    pub content: Content,
-    /// How often it was tried.
-    attempts: usize,
-}
-
-impl Errand {
-    /// A message that has not been tried.
-    #[must_use]
-    pub fn new(ticket: u64, numbers: Vec<u32>, transaction: Transaction, content: Content) -> Self {
-        Self { ticket, numbers, transaction, content, attempts: 0 }
-    }
-}
-
-/// An errand that is over.
-#[derive(Debug)]
-pub struct Finished {
-    /// Who asked for it.
-    pub ticket: u64,
-    /// What became of each recipient.
-    pub reports: Vec<(u32, Report)>,
-}
 
 /// A name that is being looked up.
 #[derive(Debug)]
@@ -439,26 +408,6 @@ impl Relay {
     }
 }
 
-impl Errand {
-    /// The same for some of its recipients, to be tried once more.
-    fn only(self, indexes: &[usize]) -> Self {
-        let pick = |index: &usize| {
-            Some((*self.numbers.get(*index)?, self.transaction.recipients.get(*index)?.clone()))
-        };
-        let (numbers, recipients) = indexes.iter().filter_map(pick).unzip();
-        let transaction = Transaction { recipients, ..self.transaction };
-        Self { numbers, transaction, attempts: self.attempts + 1, ..self }
-    }
-}
-
 fn trouble_of(error: &io::Error) -> Trouble {
     Trouble::Unreachable(error.to_string())
-}
-
-fn report(verdict: Verdict) -> Report {
-    match verdict.status.class() {
-        Class::Success => Report { status: verdict.status, ..Report::delivered(verdict.reply) },
-        Class::Transient => Report::deferred(verdict.status, verdict.reply),
-        Class::Permanent => Report::failed(verdict.status, verdict.reply),
-    }
 }
