@@ -17,5 +17,7 @@ pub mod queue;
 pub mod relay;
 pub mod resolver;
 pub mod runner;
+#[cfg(test)]
+mod samples;
 pub mod schedule;
 pub mod workers;

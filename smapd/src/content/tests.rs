@@ -1,22 +1,8 @@
 use super::*;
-use smap_common::spool::{Draft, Incoming, Opened};
-use std::os::fd::AsFd;
-
-const ENVELOPE: &str = "smap 1\nID 1K3N5Q0ZB7R2M4D8XJ9WTV\nTIME 1795247311.123456\nCLIENT 192.0.2.7:40112\n\
-EHLO mail.example.org\nROLE mx\nFROM <a@example.org>\nRCPT <c@example.com>\n\n";
+use crate::samples::{self, ENVELOPE};
 
 fn message(envelope: &str, body: &[u8]) -> Arc<Message> {
-    let (envelope, _) = Envelope::parse(envelope.as_bytes()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let fd = std::fs::File::open(folder.path()).unwrap();
-    let mut draft = Draft::begin(&Incoming::new(fd.try_clone().unwrap().into()), &envelope).unwrap();
-    draft.write(body).unwrap();
-    let proof = draft.commit().unwrap();
-    let owner = nix::unistd::geteuid().as_raw();
-    match Message::open(fd.as_fd(), proof.id().as_str(), &[owner]).unwrap() {
-        Opened::Message(message) => Arc::new(*message),
-        other => panic!("{other:?}"),
-    }
+    Arc::new(samples::message(envelope, body))
 }
 
 fn host() -> Domain {

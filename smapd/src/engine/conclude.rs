@@ -96,7 +96,12 @@ impl Engine {
         if let Ok(notification) = result {
             self.fresh.push(notification, Place::Queue);
         }
-        let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else { return };
+        let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else {
+            if let Err(error) = result {
+                Event::Error { text: &format_args!("the administrator cannot be told: {error}") }.log();
+            }
+            return;
+        };
         match result {
             Ok(notification) => {
                 Event::Notified { id, notification, to: &to }.log();

@@ -307,6 +307,7 @@ impl Relay {
         let Some((_, connection)) = self.connections.get_mut(key) else { return false };
         match place.waiting.pop_front() {
             Some(errand) => {
+                place.idle.retain(|idle| *idle != key);
                 connection.begin(errand);
                 true
             }

@@ -1,6 +1,5 @@
 use super::*;
-use smap_common::spool::{Draft, Incoming, Opened};
-use std::os::fd::AsFd;
+use crate::samples;
 use std::time::Duration;
 
 fn at(seconds: u64) -> Timestamp {
@@ -12,15 +11,7 @@ fn active(sender: &str, recipients: &[&str]) -> Active {
     let text = format!(
         "smap 1\nID 1K3N5Q0ZB7R2M4D8XJ9WTV\nTIME 0.0\nCLIENT -\nROLE mx\nFROM <{sender}>\n{recipients}\n"
     );
-    let (envelope, _) = Envelope::parse(text.as_bytes()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let fd = std::fs::File::open(folder.path()).unwrap();
-    let draft = Draft::begin(&Incoming::new(fd.try_clone().unwrap().into()), &envelope).unwrap();
-    let proof = draft.commit().unwrap();
-    let owner = nix::unistd::geteuid().as_raw();
-    let opened = Message::open(fd.as_fd(), proof.id().as_str(), &[owner]).unwrap();
-    let Opened::Message(message) = opened else { panic!("{opened:?}") };
-    Active::new(*message, Place::Incoming, None)
+    Active::new(samples::message(&text, b""), Place::Incoming, None)
 }
 
 fn deferred() -> Report {
