@@ -19,8 +19,8 @@ use super::{Finding, Level};
 const WRITE_AND_SEARCH: u32 = 0o3;
 const SEARCH: u32 = 0o1;
 
-/// Where one fsync of a new file was proven to make its name durable too.
-const PROVEN: [(FsType, &str); 3] = [
+/// Where one fsync of a new file is known to make its name durable too.
+const KNOWN: [(FsType, &str); 3] = [
     (statfs::EXT4_SUPER_MAGIC, "ext4"),
     (statfs::XFS_SUPER_MAGIC, "XFS"),
     (statfs::BTRFS_SUPER_MAGIC, "btrfs"),
@@ -114,11 +114,12 @@ fn spool(site: &Site) -> Vec<Finding> {
 }
 
 fn filesystem(root: &Path, found: FsType) -> Finding {
-    match PROVEN.into_iter().find(|(known, _)| *known == found) {
+    match KNOWN.into_iter().find(|(known, _)| *known == found) {
         Some((_, name)) => Finding::new(Level::Ok, format!("{} is on {name}", root.display())),
         None => {
             let text = format!(
-                "{} is on {}: that no mail is lost when the power fails was proven on ext4, XFS and btrfs only",
+                "{} is on {}: mail is safe from a power cut where one fsync makes a file and its name durable, as on \
+                 ext4, XFS and btrfs",
                 root.display(),
                 name_of(found)
             );
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn only_proven_filesystems_are_ok() {
+    fn only_known_filesystems_are_ok() {
         let spool = Path::new("/spool");
         assert_eq!(filesystem(spool, statfs::EXT4_SUPER_MAGIC).level, Level::Ok);
         assert_eq!(filesystem(spool, statfs::TMPFS_MAGIC).level, Level::Warning);
