@@ -1,10 +1,11 @@
 //! smap receives mail: one process, one session, no privilege.
 //!
-//! [`session`] is the protocol, pure; [`server`] carries its actions out; [`startup`] is what comes before, and
+//! [`session`] is the protocol, pure; [`server`] carries its actions out, at the `pace` that a client must keep; [`startup`] is what comes before, and
 //! [`listen`] the listener that forks a process for each client.
 
 pub mod listen;
 pub mod one;
+mod pace;
 pub mod replies;
 pub mod server;
 pub mod session;

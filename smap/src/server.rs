@@ -15,6 +15,7 @@ use smap_common::envelope::Envelope;
 use smap_common::log::{Event, Host};
 use smap_common::spool::{Committed, Draft, Folder, QueueId, StoreError, Void};
 
+use crate::pace::{Late, Pace};
 use crate::replies;
 use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket};
 use crate::stream::Stream;
@@ -51,13 +52,9 @@ pub fn serve<S: Stream, F: Folder>(
 ) {
     let host = service.host();
     Event::Connect { host, id: service.id, missing: proof.missing() }.log();
-    let mut run = Run {
-        service,
-        session,
-        stream,
-        message: Message::None,
-        deadline: Instant::now() + service.table.session_timeout,
-    };
+    let now = Instant::now();
+    let pace = Pace::new(service.table.timeout, now, now + service.table.session_timeout);
+    let mut run = Run { service, session, stream, message: Message::None, pace, late: None };
     let why = run.life();
     let totals = run.session.totals();
     Event::Exiting { host, bytes: totals.octets, messages: totals.messages, why }.log();
@@ -147,7 +144,9 @@ struct Run<'a, S, F: Folder> {
     session: Session,
     stream: &'a mut S,
     message: Message<F>,
-    deadline: Instant,
+    pace: Pace,
+    /// Why the client was given up, if it was.
+    late: Option<Late>,
 }
 
 impl<S: Stream, F: Folder> Run<'_, S, F> {
@@ -185,43 +184,57 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
     }
 
     fn read<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<Input<'b>, End> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let patience = left.min(self.service.table.timeout);
-        if left.is_zero() {
-            return Ok(Input::SessionTimeout);
+        let patience = self.pace.for_reply(Instant::now());
+        if patience.is_zero() {
+            return Ok(self.give_up(Late::Session));
         }
-        self.flush(patience)?;
+        let replied = self.flush(patience)?;
+        let now = Instant::now();
+        if replied {
+            self.pace.replied(now);
+        }
+        let (patience, late) = self.pace.for_client(now);
+        if late == Late::Session && patience.is_zero() {
+            return Ok(self.give_up(late));
+        }
         match self.stream.read(buffer, patience) {
             Ok(0) => Err("the client closed the connection"),
             Ok(read) => {
+                self.pace.received(read);
                 if read == buffer.len() && read < READ {
                     buffer.resize(READ, 0);
                 }
                 Ok(Input::Received(buffer.get(..read).unwrap_or_default()))
             }
-            Err(error)
-                if error.kind() == io::ErrorKind::TimedOut && patience < self.service.table.timeout =>
-            {
-                Ok(Input::SessionTimeout)
-            }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(Input::IdleTimeout),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(self.give_up(late)),
             Err(_) => Err("the connection is broken"),
         }
     }
 
-    fn flush(&mut self, patience: Duration) -> Result<(), End> {
+    fn give_up(&mut self, late: Late) -> Input<'static> {
+        self.late = Some(late);
+        match late {
+            Late::Session => Input::SessionTimeout,
+            Late::Idle | Late::Slow => Input::IdleTimeout,
+        }
+    }
+
+    /// Sends the replies that have gathered; says whether there were any.
+    fn flush(&mut self, patience: Duration) -> Result<bool, End> {
         let output = self.session.take_output();
         self.stream.write_all(&output, patience).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => "the client does not read",
             _ => "the connection is broken",
-        })
+        })?;
+        Ok(!output.is_empty())
     }
 
     fn close(&mut self) -> End {
         const LAST_WORDS: Duration = Duration::from_secs(5);
-        match self.flush(LAST_WORDS) {
-            Ok(()) => self.session.why_closed(),
-            Err(why) => why,
+        match (self.flush(LAST_WORDS), self.late) {
+            (Ok(_), Some(Late::Slow)) => "the client is too slow",
+            (Ok(_), _) => self.session.why_closed(),
+            (Err(why), _) => why,
         }
     }
 

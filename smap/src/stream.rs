@@ -5,10 +5,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd;
+
+/// What a socket or a pipe takes without waiting once it is ready to take anything: POSIX's least `PIPE_BUF`.
+const PIECE: usize = 512;
 
 /// A connection that is read and written with patience, not for ever. A time-out is
 /// [`io::ErrorKind::TimedOut`].
@@ -19,7 +22,7 @@ pub trait Stream {
     /// It took too long, or the connection is broken.
     fn read(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<usize>;
 
-    /// Writes all of it, waiting at most so long.
+    /// Writes all of it, in at most so much time altogether.
     ///
     /// # Errors
     /// It took too long, or the connection is broken.
@@ -31,44 +34,41 @@ pub trait Stream {
 pub struct Plain<'fd> {
     input: BorrowedFd<'fd>,
     output: BorrowedFd<'fd>,
-    /// What the kernel was told to wait for at most; `None` where it cannot be told and is asked each time.
+    /// How long the kernel waits in a call, at most; `None` where it cannot be told and waits for ever.
     told: Option<Duration>,
 }
 
 impl<'fd> Plain<'fd> {
-    /// Reads from `input` and writes to `output`; `patience` is what every call is expected to ask for.
+    /// Reads from `input` and writes to `output`; `patience` is what nearly every call will ask for. It costs one
+    /// system call less then. The kernel is told it here and never again: a session may not set options.
     #[must_use]
     pub fn new(input: BorrowedFd<'fd>, output: BorrowedFd<'fd>, patience: Duration) -> Self {
-        let mut stream = Self { input, output, told: None };
-        stream.told = stream.tell(patience).is_ok().then_some(patience);
-        stream
+        let told = tell(input, output, patience).is_ok().then_some(patience);
+        Self { input, output, told }
     }
 
-    /// Has the kernel end a call that waits too long: one system call less for every read.
-    fn tell(&self, patience: Duration) -> nix::Result<()> {
-        let most = TimeVal::milliseconds(i64::try_from(patience.as_millis().max(1)).unwrap_or(i64::MAX));
-        setsockopt(&self.input, sockopt::ReceiveTimeout, &most)?;
-        setsockopt(&self.output, sockopt::SendTimeout, &most)
+    /// Whether a call that waits in the kernel waits no longer than so.
+    fn is_kernel_within(&self, patience: Duration) -> bool {
+        self.told.is_some_and(|told| told <= patience)
     }
+}
 
-    fn await_readiness(&mut self, fd: BorrowedFd<'_>, what: PollFlags, patience: Duration) -> io::Result<()> {
-        if let Some(told) = self.told {
-            if told > patience {
-                self.tell(patience)?;
-                self.told = Some(patience);
-            }
-            return Ok(());
-        }
-        let until = Instant::now() + patience;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(fd, what)], left) {
-                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-                Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
-            }
+/// Has the kernel end a call that waits too long.
+fn tell(input: BorrowedFd<'_>, output: BorrowedFd<'_>, patience: Duration) -> nix::Result<()> {
+    let most = TimeVal::milliseconds(i64::try_from(patience.as_millis().max(1)).unwrap_or(i64::MAX));
+    setsockopt(&input, sockopt::ReceiveTimeout, &most)?;
+    setsockopt(&output, sockopt::SendTimeout, &most)
+}
+
+/// Waits until `fd` is ready, even where `until` is over: who has been ready meanwhile is not late.
+fn await_readiness(fd: BorrowedFd<'_>, what: PollFlags, until: Instant) -> io::Result<()> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match ppoll(&mut [PollFd::new(fd, what)], Some(left.into()), None) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
         }
     }
 }
@@ -77,9 +77,21 @@ fn timed_out(errno: Errno) -> io::Error {
     if errno == Errno::EAGAIN { io::ErrorKind::TimedOut.into() } else { errno.into() }
 }
 
+fn write<'o>(output: BorrowedFd<'_>, octets: &'o [u8]) -> io::Result<&'o [u8]> {
+    loop {
+        match unistd::write(output, octets) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(timed_out(errno)),
+            Ok(written) => return Ok(octets.get(written..).unwrap_or_default()),
+        }
+    }
+}
+
 impl Stream for Plain<'_> {
     fn read(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<usize> {
-        self.await_readiness(self.input, PollFlags::POLLIN, patience)?;
+        if !self.is_kernel_within(patience) {
+            await_readiness(self.input, PollFlags::POLLIN, Instant::now() + patience)?;
+        }
         loop {
             match unistd::read(self.input.as_fd(), buffer) {
                 Err(Errno::EINTR) => {}
@@ -89,15 +101,101 @@ impl Stream for Plain<'_> {
     }
 
     fn write_all(&mut self, octets: &[u8], patience: Duration) -> io::Result<()> {
+        let until = Instant::now() + patience;
         let mut rest = octets;
-        while !rest.is_empty() {
-            self.await_readiness(self.output, PollFlags::POLLOUT, patience)?;
-            match unistd::write(self.output.as_fd(), rest) {
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(timed_out(errno)),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+        if !rest.is_empty() && self.is_kernel_within(patience) {
+            rest = write(self.output, rest)?;
+        }
+        // A client that reads a little now and then gets the rest in pieces for which no call has to wait.
+        while let Some(piece) = rest.chunks(PIECE).next() {
+            if Instant::now() >= until {
+                return Err(io::ErrorKind::TimedOut.into());
             }
+            await_readiness(self.output, PollFlags::POLLOUT, until)?;
+            let unwritten = write(self.output, piece)?.len();
+            rest = rest.get(piece.len() - unwritten..).unwrap_or_default();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, pipe};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> io::ErrorKind {
+        result.unwrap_err().kind()
+    }
+
+    #[test]
+    fn a_socket_is_waited_for_as_long_as_the_kernel_was_told() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut stream = Plain::new(ours.as_fd(), ours.as_fd(), SHORT);
+        assert_eq!(stream.told, Some(SHORT));
+        assert_eq!(kind(stream.read(&mut [0], SHORT)), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_shorter_patience_is_kept_without_telling_the_kernel() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut stream = Plain::new(ours.as_fd(), ours.as_fd(), LONG);
+        assert_eq!(kind(stream.read(&mut [0], SHORT)), io::ErrorKind::TimedOut);
+        assert_eq!(kind(stream.write_all(&[b'x'; 10_000_000], SHORT)), io::ErrorKind::TimedOut);
+        assert_eq!(stream.told, Some(LONG));
+    }
+
+    #[test]
+    fn a_pipe_is_waited_for_too() {
+        let ((input, _far_output), (_far_input, output)) = (pipe().unwrap(), pipe().unwrap());
+        let mut stream = Plain::new(input.as_fd(), output.as_fd(), SHORT);
+        assert_eq!(stream.told, None);
+        assert_eq!(kind(stream.read(&mut [0], SHORT)), io::ErrorKind::TimedOut);
+        assert_eq!(kind(stream.write_all(&[b'x'; 1_000_000], SHORT)), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_too_late() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        io::Write::write_all(&mut theirs, b"x").unwrap();
+        let mut stream = Plain::new(ours.as_fd(), ours.as_fd(), LONG);
+        assert_eq!(stream.read(&mut [0; 2], Duration::ZERO).unwrap(), 1);
+    }
+
+    /// So much is read for each SHORT, to the end.
+    fn read_slowly(mut from: impl Read, octets: usize) {
+        let mut buffer = vec![0; octets];
+        while from.read_exact(&mut buffer).is_ok() {
+            thread::sleep(SHORT);
+        }
+    }
+
+    #[test]
+    fn a_client_that_reads_a_little_now_and_then_does_not_hold_a_reply_up() {
+        let ((ours, theirs), told) = (UnixStream::pair().unwrap(), 4 * SHORT);
+        thread::spawn(|| read_slowly(theirs, 4096));
+        let begun = Instant::now();
+        let mut stream = Plain::new(ours.as_fd(), ours.as_fd(), told);
+        assert_eq!(kind(stream.write_all(&[b'x'; 4_000_000], told)), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() < 20 * SHORT, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_goes_in_pieces_arrives_whole() {
+        let (mut far, output) = pipe().unwrap();
+        let octets: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let reader = thread::spawn(move || {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).map(|_| all)
+        });
+        Plain::new(output.as_fd(), output.as_fd(), LONG).write_all(&octets, LONG).unwrap();
+        drop(output);
+        assert_eq!(reader.join().unwrap().unwrap(), octets);
     }
 }
