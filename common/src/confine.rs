@@ -7,29 +7,27 @@
 //! Started without root it does all that needs none, and [`Confined::missing`] names the rest. What can always be
 //! had (no-new-privileges, limits, the system call filter) must be had.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::account::Account;
 use caps::{CapSet, Capability};
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
-};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{self, Gid, Uid};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
-};
+
+use crate::account::Account;
+use crate::log;
+
+pub mod calls;
+mod files;
+
+pub use calls::CREATE_ONLY;
+pub use files::Reach;
 
 /// Descriptors that a session needs at most: client, log, folder, one message, and a few to come.
 const MAX_DESCRIPTORS: u64 = 32;
@@ -71,8 +69,12 @@ pub enum Missing {
     OwnUser,
     /// The capability bounding set is not empty.
     BoundingSet,
-    /// Landlock is not there, or not all that we ask of it.
+    /// Landlock is not built into this kernel.
     Landlock,
+    /// It is, but it was not enabled at boot.
+    LandlockAtBoot,
+    /// It is older than what is asked of it: its ABI.
+    WholeLandlock(u8),
 }
 
 impl Missing {
@@ -83,7 +85,8 @@ impl Missing {
             Self::Chroot => "chroot",
             Self::OwnUser => "own-user",
             Self::BoundingSet => "empty-bounding-set",
-            Self::Landlock => "landlock",
+            Self::Landlock | Self::LandlockAtBoot => "landlock",
+            Self::WholeLandlock(_) => "whole-landlock",
         }
     }
 }
@@ -94,7 +97,21 @@ impl fmt::Display for Missing {
             Self::Chroot => "chroot (needs root)",
             Self::OwnUser => "own user (needs root)",
             Self::BoundingSet => "empty capability bounding set (needs root)",
-            Self::Landlock => "Landlock (needs a newer kernel)",
+            Self::Landlock => "Landlock (this kernel is built without it)",
+            Self::LandlockAtBoot => "Landlock (this kernel was booted without landlock in lsm=)",
+            Self::WholeLandlock(abi) => {
+                let since = match abi {
+                    ..2 => "moving files needs Linux 5.19, so it is off where files are moved;",
+                    2 => "truncation is not held before Linux 6.2,",
+                    _ => "",
+                };
+                let connections = if *abi < 4 { " connections not before 6.7," } else { "" };
+                let signals = " signals not before 6.12";
+                return write!(
+                    f,
+                    "all of Landlock (this kernel has ABI {abi}; {since}{connections}{signals})"
+                );
+            }
         })
     }
 }
@@ -129,7 +146,7 @@ fn refuse(step: &'static str, why: &'static str) -> ConfineError {
     ConfineError { step, cause: why.into() }
 }
 
-/// Confines this process for good. To be called when everything that the session needs is open.
+/// Confines this process for one session, for good. To be called when everything that the session needs is open.
 ///
 /// # Errors
 /// A wall that must be there is not; the process must not read from the network.
@@ -141,22 +158,70 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
     } else {
         missing.push(Missing::Chroot);
     }
-    match plan.account {
-        Some(account) => missing.extend(become_account(account, SetId::Ignored)?),
-        None => {
-            drop_capabilities(&mut missing)?;
-            missing.push(Missing::OwnUser);
-        }
-    }
-    no_way_back()?;
-    prctl::set_no_new_privs().step("no-new-privileges")?;
-    prctl::set_dumpable(false).step("not dumpable")?;
-    limit(plan.max_file)?;
-    if !restrict_files(plan.incoming)? {
-        missing.push(Missing::Landlock);
-    }
-    seccompiler::apply_filter(&session_filter()?).step("seccomp")?;
+    missing.extend(become_account(plan.account, SetId::Ignored)?);
+    no_new_privileges()?;
+    not_dumpable()?;
+    limit(&[
+        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_FSIZE, plan.max_file),
+        (Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS),
+    ])?;
+    block(&[Signal::SIGXFSZ, Signal::SIGPIPE])?;
+    missing.extend(files::to_creating_in(plan.incoming)?);
+    log::settle();
+    seccompiler::apply_filter(&calls::filter(calls::SESSION).step("seccomp")?).step("seccomp")?;
     Ok(Confined { missing })
+}
+
+/// Confines smapd for good, all its threads, once it has its user and its helpers: `start` starts the threads,
+/// and there will be no others. `missing` is what [`become_account`] could not give it.
+///
+/// # Errors
+/// A wall that must be there is not, or the threads could not be started.
+pub fn confine_delivery<T>(
+    reach: &Reach,
+    mut missing: Vec<Missing>,
+    start: impl FnOnce() -> io::Result<T>,
+) -> Result<(Confined, T), ConfineError> {
+    no_new_privileges()?;
+    not_dumpable()?;
+    missing.extend(files::to(reach)?);
+    let started = start().step("threads")?;
+    limit(&[(Resource::RLIMIT_NPROC, 0), (Resource::RLIMIT_CORE, 0)])?;
+    seccompiler::apply_filter_all_threads(&calls::filter(calls::DELIVERY).step("seccomp")?)
+        .step("seccomp")?;
+    Ok((Confined { missing }, started))
+}
+
+/// Where the system's own resolver looks.
+const NAMES: [&str; 9] = ["/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys", "/var/lib/sss"];
+
+/// Confines the resolver to reading what the system's own resolver reads: of the spool it has nothing.
+///
+/// # Errors
+/// A wall that must be there is not.
+pub fn confine_resolver() -> Result<(), ConfineError> {
+    no_new_privileges()?;
+    not_dumpable()?;
+    limit(&[(Resource::RLIMIT_CORE, 0), (Resource::RLIMIT_FSIZE, 0)])?;
+    files::to_reading(&NAMES).map(drop)
+}
+
+/// What a program that smapd starts may use: no core file, descriptors as usual, no more of the processor than it
+/// has time. To be called between fork and exec: it is safe in a signal handler.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn limit_program(seconds: u64) -> io::Result<()> {
+    const DESCRIPTORS: u64 = 1024;
+    for (resource, most) in
+        [(Resource::RLIMIT_CORE, 0), (Resource::RLIMIT_NOFILE, DESCRIPTORS), (Resource::RLIMIT_CPU, seconds)]
+    {
+        let (_, hard) = getrlimit(resource)?;
+        setrlimit(resource, most.min(hard), most.min(hard))?;
+    }
+    Ok(())
 }
 
 /// Files get exactly the modes that they are made with, whoever started this process.
@@ -181,36 +246,55 @@ pub enum SetId {
     Ignored,
 }
 
-/// Changes to `account` for good, and gives up every capability; or, started as that user, verifies.
+/// Changes to `account` for good, and gives up every capability; or, started as that user or without one named,
+/// verifies.
 ///
 /// # Errors
 /// This process is neither root nor that user, or the kernel refuses.
-pub fn become_account(account: &Account, set_id: SetId) -> Result<Vec<Missing>, ConfineError> {
+pub fn become_account(account: Option<&Account>, set_id: SetId) -> Result<Vec<Missing>, ConfineError> {
     let mut missing = Vec::new();
-    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-    if account.uid == 0 {
-        return Err(refuse("userid", "it is root"));
-    }
-    if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) {
-        if set_id == SetId::Ignored {
-            empty_bounding_set(&mut missing)?;
+    match account {
+        Some(account) if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) => {
+            match set_id {
+                SetId::Ignored => missing.extend(empty_bounding_set()?),
+                SetId::Honoured => missing.push(Missing::BoundingSet),
+            }
+            change_ids(account)?;
         }
-        let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        unistd::setgroups(&groups).step("setgroups")?;
-        unistd::setresgid(gid, gid, gid).step("setresgid")?;
-        unistd::setresuid(uid, uid, uid).step("setresuid")?;
-        drop_effective_capabilities()?;
-    } else {
-        drop_capabilities(&mut missing)?;
+        _ => missing.extend(empty_bounding_set()?),
     }
+    drop_capabilities()?;
+    match account {
+        Some(account) => verify_ids(account)?,
+        None => missing.push(Missing::OwnUser),
+    }
+    no_way_back()?;
+    Ok(missing)
+}
+
+fn change_ids(account: &Account) -> Result<(), ConfineError> {
+    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    unistd::setgroups(&groups).step("setgroups")?;
+    unistd::setresgid(gid, gid, gid).step("setresgid")?;
+    unistd::setresuid(uid, uid, uid).step("setresuid")
+}
+
+fn verify_ids(account: &Account) -> Result<(), ConfineError> {
     let (uids, gids) = (unistd::getresuid().step("getresuid")?, unistd::getresgid().step("getresgid")?);
-    if [uids.real, uids.effective, uids.saved] != [uid; 3] {
+    if [uids.real, uids.effective, uids.saved].map(Uid::as_raw) != [account.uid; 3] {
         return Err(refuse("userid", "this process has another user, and only root can change it"));
     }
-    if [gids.real, gids.effective, gids.saved] != [gid; 3] {
+    if [gids.real, gids.effective, gids.saved].map(Gid::as_raw) != [account.gid; 3] {
         return Err(refuse("groupid", "this process has another group, and only root can change it"));
     }
-    Ok(missing)
+    let groups = unistd::getgroups().step("getgroups")?;
+    let is_known = |gid: &Gid| gid.as_raw() == account.gid || account.groups.contains(&gid.as_raw());
+    if groups.iter().all(is_known) {
+        Ok(())
+    } else {
+        Err(refuse("setgroups", "this process has groups of others"))
+    }
 }
 
 /// Gives up all capabilities but those that confining a child in `root` needs: the listener's state after its
@@ -244,31 +328,39 @@ pub fn clear_environment() {
 /// # Errors
 /// The kernel refuses.
 pub fn no_new_privileges() -> Result<(), ConfineError> {
-    prctl::set_no_new_privs().step("no-new-privileges")
+    prctl::set_no_new_privs().step("no-new-privileges")?;
+    let taken = prctl::get_no_new_privs().step("no-new-privileges")?;
+    if taken { Ok(()) } else { Err(refuse("no-new-privileges", "the kernel does not keep it")) }
+}
+
+/// No other process of this user may look into this one, nor stop it.
+fn not_dumpable() -> Result<(), ConfineError> {
+    prctl::set_dumpable(false).step("not dumpable")?;
+    if prctl::get_dumpable().step("not dumpable")? {
+        return Err(refuse("not dumpable", "the kernel does not keep it"));
+    }
+    Ok(())
 }
 
 fn has(capability: Capability) -> bool {
     caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }
 
-fn drop_capabilities(missing: &mut Vec<Missing>) -> Result<(), ConfineError> {
-    empty_bounding_set(missing)?;
-    drop_effective_capabilities()
-}
-
-fn empty_bounding_set(missing: &mut Vec<Missing>) -> Result<(), ConfineError> {
-    if caps::read(None, CapSet::Bounding).step("bounding set")?.is_empty() {
-        return Ok(());
+/// To be emptied before the user changes, or it can't be any more.
+fn empty_bounding_set() -> Result<Option<Missing>, ConfineError> {
+    let left = || caps::read(None, CapSet::Bounding).step("bounding set");
+    if left()?.is_empty() {
+        return Ok(None);
     }
     if !has(Capability::CAP_SETPCAP) {
-        missing.push(Missing::BoundingSet);
-        return Ok(());
+        return Ok(Some(Missing::BoundingSet));
     }
     caps::clear(None, CapSet::Bounding).step("bounding set")?;
-    lock_securebits().step("securebits")
+    lock_securebits().step("securebits")?;
+    if left()?.is_empty() { Ok(None) } else { Err(refuse("bounding set", "some capabilities are left")) }
 }
 
-fn drop_effective_capabilities() -> Result<(), ConfineError> {
+fn drop_capabilities() -> Result<(), ConfineError> {
     for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).step("capabilities")?;
         if !caps::read(None, set).step("capabilities")?.is_empty() {
@@ -298,99 +390,19 @@ fn no_way_back() -> Result<(), ConfineError> {
     Ok(())
 }
 
-/// No process, no core, no large file; a file that grows too large is an error, not a signal.
-fn limit(max_file: u64) -> Result<(), ConfineError> {
-    let limits = [
-        (Resource::RLIMIT_NPROC, 0),
-        (Resource::RLIMIT_CORE, 0),
-        (Resource::RLIMIT_FSIZE, max_file),
-        (Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS),
-    ];
-    for (resource, most) in limits {
+/// Limits, soft and hard: they can never be raised again.
+fn limit(limits: &[(Resource, u64)]) -> Result<(), ConfineError> {
+    for (resource, most) in limits.iter().copied() {
         setrlimit(resource, most, most).step("limits")?;
+        if getrlimit(resource).step("limits")? != (most, most) {
+            return Err(refuse("limits", "the kernel does not keep them"));
+        }
     }
-    let mut blocked = SigSet::empty();
-    blocked.add(Signal::SIGXFSZ);
-    blocked.add(Signal::SIGPIPE);
+    Ok(())
+}
+
+/// What these signals say is said by an error too.
+fn block(signals: &[Signal]) -> Result<(), ConfineError> {
+    let blocked: SigSet = signals.iter().copied().collect();
     blocked.thread_block().step("signals")
-}
-
-/// Landlock: files may be created and written in `incoming`, and nothing else that Landlock knows of may be done.
-/// Says whether all of it is in force.
-fn restrict_files(incoming: BorrowedFd<'_>) -> Result<bool, ConfineError> {
-    let abi = ABI::V6;
-    let allowed: BitFlags<AccessFs> = AccessFs::MakeReg | AccessFs::WriteFile;
-    let status = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
-        .and_then(|rules| rules.scope(Scope::from_all(abi)))
-        .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rule(PathBeneath::new(incoming.as_fd(), allowed)))
-        .and_then(landlock::RulesetCreated::restrict_self)
-        .step("Landlock")?;
-    Ok(status.ruleset == RulesetStatus::FullyEnforced)
-}
-
-/// System calls of a session in progress. Everything else kills the process.
-const SESSION_CALLS: [libc::c_long; 28] = [
-    // The client, the log.
-    libc::SYS_read,
-    libc::SYS_write,
-    libc::SYS_recvfrom,
-    libc::SYS_sendto,
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-    libc::SYS_setsockopt,
-    libc::SYS_shutdown,
-    // One message.
-    libc::SYS_flock,
-    libc::SYS_fsync,
-    libc::SYS_fstat,
-    libc::SYS_newfstatat,
-    libc::SYS_lseek,
-    libc::SYS_close,
-    libc::SYS_getrandom,
-    // Memory and time.
-    libc::SYS_brk,
-    libc::SYS_mmap,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_futex,
-    libc::SYS_clock_gettime,
-    libc::SYS_getpid,
-    // The end.
-    libc::SYS_sigaltstack,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_restart_syscall,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-];
-
-fn session_filter() -> Result<BpfProgram, ConfineError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        SESSION_CALLS.into_iter().map(|call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_openat, vec![create_only().step("seccomp")?]);
-    if cfg!(debug_assertions) {
-        // The standard library of a debug build looks at each descriptor that it closes.
-        rules
-            .insert(libc::SYS_fcntl, vec![rule(1, u64::from(libc::F_GETFD.unsigned_abs())).step("seccomp")?]);
-    }
-    let arch = TargetArch::try_from(std::env::consts::ARCH).step("seccomp")?;
-    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
-        .and_then(TryInto::try_into)
-        .step("seccomp")
-}
-
-/// `openat` with the flags that create a spool file, and no others.
-fn create_only() -> Result<SeccompRule, seccompiler::BackendError> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let flags = u64::from(flags.bits().unsigned_abs());
-    rule(2, flags)
-}
-
-/// A call whose argument of that number has that value.
-fn rule(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?])
 }

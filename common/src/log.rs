@@ -3,18 +3,12 @@
 //! Every event is a variant of [`Event`]; every value that somebody else chose goes through one escape, so that
 //! nothing that a client or a server sends can forge a line or a field. One event is one line of less than
 //! 2 KB; a list of recipients that is longer continues on lines with the same id.
-//!
-//! The backend is our own: it opens `/dev/log` before confinement, never waits for it, counts what it had to
-//! drop, and says so with the next line that gets through.
 
 use std::fmt::{self, Display, Write as _};
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::Level;
 
 use crate::address::{Address, ReversePath};
 use crate::confine::Missing;
@@ -22,8 +16,11 @@ use crate::smtp::command::HeloName;
 use crate::spool::QueueId;
 use crate::status::Status;
 
+mod backend;
 #[cfg(test)]
 mod tests;
+
+pub use self::backend::{Target, init, settle};
 
 /// Longest line that goes into the log, in octets.
 const MAX_LINE: usize = 2000;
@@ -290,137 +287,4 @@ impl<T: Display> Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(Escaper { out: f, special: "" }, "{}", self.0)
     }
-}
-
-/// Where the log goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// To syslogd, facility mail.
-    Syslog,
-    /// To descriptor 2.
-    Stderr,
-    /// To syslogd, or to descriptor 2 where there is none. Not for a program whose descriptor 2 may be the
-    /// client.
-    SyslogOrStderr,
-}
-
-/// Opens the log for this process; to be called once, before confinement. Says whether it is descriptor 2.
-pub fn init(program: &'static str, target: Target) -> bool {
-    let syslog = Syslog::open(program);
-    let to_stderr = match target {
-        Target::Syslog => false,
-        Target::Stderr => true,
-        Target::SyslogOrStderr => !syslog.is_open(),
-    };
-    let backend: Box<dyn Log> = if to_stderr { Box::new(Stderr(program)) } else { Box::new(syslog) };
-    if log::set_boxed_logger(backend).is_ok() {
-        log::set_max_level(LevelFilter::Info);
-    }
-    to_stderr
-}
-
-struct Stderr(&'static str);
-
-impl Log for Stderr {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let line = bounded(format!("{}[{}]: {}", self.0, std::process::id(), record.args()));
-        // In one write, so that lines of several processes stay apart; with nowhere to write to there is nobody
-        // to tell.
-        let _nobody = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
-    }
-
-    fn flush(&self) {}
-}
-
-struct Syslog {
-    program: &'static str,
-    state: Mutex<SyslogState>,
-}
-
-struct SyslogState {
-    socket: Option<UnixDatagram>,
-    dropped: u64,
-    last_try: Instant,
-}
-
-/// How long a lost socket is left alone before it is opened again.
-const REOPEN: Duration = Duration::from_secs(1);
-
-impl Syslog {
-    fn open(program: &'static str) -> Self {
-        Self {
-            program,
-            state: Mutex::new(SyslogState { socket: connect(), dropped: 0, last_try: Instant::now() }),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.state.lock().is_ok_and(|state| state.socket.is_some())
-    }
-}
-
-fn connect() -> Option<UnixDatagram> {
-    let socket = UnixDatagram::unbound().ok()?;
-    socket.set_nonblocking(true).ok()?;
-    socket.connect("/dev/log").ok()?;
-    Some(socket)
-}
-
-impl SyslogState {
-    fn send(&mut self, packet: &str) {
-        if self.try_send(packet) {
-            return;
-        }
-        // syslogd was started anew: smapd can open the socket again, smap in its chroot cannot.
-        if self.last_try.elapsed() >= REOPEN {
-            self.last_try = Instant::now();
-            if let Some(socket) = connect() {
-                self.socket = Some(socket);
-            }
-            if self.try_send(packet) {
-                return;
-            }
-        }
-        self.dropped += 1;
-    }
-
-    fn try_send(&self, packet: &str) -> bool {
-        self.socket.as_ref().is_some_and(|socket| socket.send(packet.as_bytes()).is_ok())
-    }
-}
-
-impl Log for Syslog {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        const MAIL: u8 = 2 << 3;
-        let severity = match record.level() {
-            Level::Error => 3,
-            Level::Warn => 4,
-            Level::Info => 6,
-            Level::Debug | Level::Trace => 7,
-        };
-        let Ok(mut state) = self.state.lock() else { return };
-        let lost = match std::mem::take(&mut state.dropped) {
-            0 => String::new(),
-            dropped => format!(" dropped={dropped}"),
-        };
-        let line = bounded(format!("{}[{}]: {}", self.program, std::process::id(), record.args()));
-        state.send(&format!("<{}>{line}{lost}", MAIL | severity));
-    }
-
-    fn flush(&self) {}
-}
-
-fn bounded(mut line: String) -> String {
-    if line.len() > MAX_LINE {
-        line.truncate(line.floor_char_boundary(MAX_LINE));
-    }
-    line
 }

@@ -89,10 +89,8 @@ pub(crate) fn smapd_faults(smapd: &Smapd) -> Vec<Fault> {
     if smapd.sendmail.is_some() {
         return Vec::new();
     }
-    let lines = smapd.domain.iter().map(|line| (&line.place, &line.transport));
-    let others = smapd.relay_host.iter().map(|relay| (&relay.place, &relay.value));
-    lines
-        .chain(others)
+    smapd
+        .transports()
         .filter(|(_, transport)| matches!(transport, Transport::Sendmail { .. }))
         .map(|(place, _)| {
             Fault::new(

@@ -206,6 +206,12 @@ impl Smapd {
     pub fn bad_directory(&self) -> PathBuf {
         self.baddir.clone().unwrap_or_else(|| self.directory.join("bad"))
     }
+
+    /// Every transport that the table names, and where it names it.
+    pub fn transports(&self) -> impl Iterator<Item = (&Place, &Transport)> {
+        let lines = self.domain.iter().map(|line| (&line.place, &line.transport));
+        lines.chain(self.relay_host.iter().map(|relay| (&relay.place, &relay.value)))
+    }
 }
 
 /// A user or a group, by number or by a name that is not resolved here.

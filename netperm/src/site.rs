@@ -38,6 +38,35 @@ impl Site {
     /// # Errors
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load(file: &Path) -> Result<Self, Faults> {
+        Self::load_with(file, resolve)
+    }
+
+    /// Reads the table again for a process that has its user for good, and can look up none any more.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the table, or other users than before.
+    pub fn load_again(&self, file: &Path) -> Result<Self, Faults> {
+        let known = [
+            (&self.smap.userid, &self.smap.groupid, &self.smap_account),
+            (&self.smapd.userid, &self.smapd.groupid, &self.smapd_account),
+        ];
+        Self::load_with(file, |user, group| {
+            let is_same = |a: Option<&Named>, b: Option<&Named>| a.map(|a| &a.value) == b.map(|b| &b.value);
+            let same = known.iter().find(|(u, g, _)| is_same(u.as_ref(), user) && is_same(g.as_ref(), group));
+            match (same, user) {
+                (Some((.., account)), _) => Ok((*account).clone()),
+                (None, None) => Ok(None),
+                (None, Some(user)) => {
+                    Err(Fault::new(&user.place, "a running program keeps its user: start it anew"))
+                }
+            }
+        })
+    }
+
+    fn load_with(
+        file: &Path,
+        resolve: impl Fn(Option<&Named>, Option<&Named>) -> Result<Option<Account>, Fault>,
+    ) -> Result<Self, Faults> {
         let table = Table::load(file)?;
         let whole = Place::whole(file);
         let (smap, mut notes) = table.smap()?;
@@ -71,10 +100,10 @@ impl Site {
     }
 }
 
-fn resolve(
-    user: Option<&Located<schema::Account>>,
-    group: Option<&Located<schema::Account>>,
-) -> Result<Option<Account>, Fault> {
+/// A user or group as the table names it.
+type Named = Located<schema::Account>;
+
+fn resolve(user: Option<&Named>, group: Option<&Named>) -> Result<Option<Account>, Fault> {
     let Some(user) = user else { return Ok(None) };
     let group_name = group.map(|group| group.value.to_string());
     let account = Account::resolve(&user.value.to_string(), group_name.as_deref()).map_err(|unknown| {

@@ -148,7 +148,7 @@ impl Listener<'_> {
             self.read_signals()?;
             for index in ready {
                 if let Some((stream, client)) = self.accept(index) {
-                    return Ok(self.become_session(stream, client));
+                    self.become_session(stream, client);
                 }
             }
         }
@@ -291,7 +291,7 @@ impl Listener<'_> {
     }
 
     /// The rest of the life of a forked process: one session.
-    fn become_session(self, stream: TcpStream, client: SocketAddr) -> Exit {
+    fn become_session(self, stream: TcpStream, client: SocketAddr) -> ! {
         let Self { prepared, listeners, signals, .. } = self;
         drop((listeners, signals));
         // A session that is told to end may end at any moment: what it has not acknowledged is not lost.

@@ -21,8 +21,17 @@ use crate::stream::{Plain, Stream};
 /// How long a client that is turned away may take to read why.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Confines this process and serves one client.
+/// The rest of the life of this process: confines it, serves one client, ends.
 pub fn session(
+    prepared: &Prepared,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    client: Option<SocketAddr>,
+) -> ! {
+    serve_one(prepared, input, output, client).at_once()
+}
+
+fn serve_one(
     prepared: &Prepared,
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,

@@ -1,7 +1,7 @@
 //! What is delivered: the message as it was received, under the trace that we add (RFC 5321 section 4.4).
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
@@ -104,12 +104,20 @@ impl Content {
     }
 }
 
+/// The zone of this machine, read once: a confined process can't read it.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
+/// Reads the zone of this machine, for all dates from now on.
+pub fn read_time_zone() {
+    LazyLock::force(&ZONE);
+}
+
 /// The time as RFC 5322 section 3.3 writes it, in the zone of this machine.
 #[must_use]
 pub fn date(at: Timestamp) -> String {
     let micros = i64::try_from(at.micros()).unwrap_or(i64::MAX);
     let instant = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
-    let zoned = Zoned::new(instant, TimeZone::system());
+    let zoned = Zoned::new(instant, ZONE.clone());
     jiff::fmt::rfc2822::to_string(&zoned).unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@
 //! [`engine`] is the loop. What it carries out is decided by pure parts: [`plan`] (which way each recipient goes),
 //! [`schedule`] (when to try again), [`notify`] (what the sender is told). What it hands work to: [`relay`]
 //! (connections to other hosts), [`delivery`] (mailboxes), and two processes of the same user, [`runner`]
-//! (programs) and [`resolver`] (names).
+//! (programs) and [`resolver`] (names). What it may touch at all is its [`reach`].
 
 pub mod aside;
 pub mod content;
@@ -14,6 +14,7 @@ pub mod notify;
 pub mod plan;
 pub mod question;
 pub mod queue;
+pub mod reach;
 pub mod relay;
 pub mod resolver;
 pub mod runner;

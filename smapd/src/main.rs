@@ -9,11 +9,13 @@ use netperm::transport::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{daemon, geteuid};
 use smap_common::account::Account;
-use smap_common::confine::{self, SetId};
+use smap_common::confine::{self, ConfineError, Missing, SetId};
 use smap_common::exit::Exit;
 use smap_common::log::{self, Event, Target};
+use smapd::content;
 use smapd::engine::{Engine, Start, block_signals};
 use smapd::queue::{Queue, QueueError};
+use smapd::reach;
 use smapd::resolver::Resolver;
 use smapd::runner::Runner;
 
@@ -63,9 +65,8 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     }
     prepare_spool(&site)?;
     let set_id = set_id(&site);
-    if let Some(account) = &site.smapd_account {
-        drop_root(&with_smap_group(account, &site), set_id)?;
-    }
+    let account = site.smapd_account.as_ref().map(|account| with_smap_group(account, &site));
+    let missing = confine::become_account(account.as_ref(), set_id).map_err(not_confined)?;
     let queue = Queue::open(&site.layout).map_err(|error| {
         let exit = if matches!(error, QueueError::Locked) { Exit::TempFail } else { Exit::Config };
         Refusal(error.to_string(), exit)
@@ -73,20 +74,50 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     if !arguments.foreground && !arguments.once {
         daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
     }
-    let start = Start { table, once: arguments.once };
-    deliver(start, site, queue, set_id)
+    let start = Start { reach: reach::of(&site, &table), table, once: arguments.once };
+    deliver(start, site, queue, set_id, missing)
 }
 
-fn deliver(start: Start, site: Site, queue: Queue, set_id: SetId) -> Result<Exit, Refusal> {
+fn deliver(
+    start: Start,
+    site: Site,
+    queue: Queue,
+    set_id: SetId,
+    missing: Vec<Missing>,
+) -> Result<Exit, Refusal> {
     let failed = |error: std::io::Error| Refusal(error.to_string(), Exit::TempFail);
     allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
     let signals = block_signals().map_err(|errno| failed(errno.into()))?;
     let runner = Runner::start(children, set_id).map_err(failed)?;
     let resolver = Resolver::start().map_err(failed)?;
-    confine::no_new_privileges().map_err(|error| Refusal(error.to_string(), Exit::NoPerm))?;
-    Event::Said { text: &format!("started; the spool is {}", site.layout.root().display()) }.log();
-    Engine::new(start, site, queue, runner, resolver, signals).and_then(Engine::life).map_err(failed)
+    warn_of_missing_folders(&site);
+    content::read_time_zone();
+    let root = site.layout.root().to_owned();
+    let reach = start.reach.clone();
+    let (confined, engine) = confine::confine_delivery(&reach, missing, || {
+        Engine::new(start, site, queue, runner, resolver, signals)
+    })
+    .map_err(not_confined)?;
+    for wall in confined.missing() {
+        Event::Warning { text: &format_args!("not to be had: {wall}") }.log();
+    }
+    Event::Said { text: &format!("started; the spool is {}", root.display()) }.log();
+    engine.life(&confined).map_err(failed)
+}
+
+fn not_confined(error: ConfineError) -> Refusal {
+    Refusal(error.to_string(), Exit::NoPerm)
+}
+
+fn warn_of_missing_folders(site: &Site) {
+    for (folder, within) in reach::missing_folders(site) {
+        let until = within.map_or_else(
+            || "no mail can be delivered there until smapd is started anew".to_owned(),
+            |within| format!("until smapd is started anew it may write in all of {}", within.display()),
+        );
+        Event::Warning { text: &format_args!("{} is missing: {until}", folder.display()) }.log();
+    }
 }
 
 /// Messages and connections that are open at the same time need more than the 1024 that are usual.
@@ -114,9 +145,7 @@ fn prepare_spool(site: &Site) -> Result<(), Refusal> {
 
 /// A `sendmail` may be set-id; nothing else that the table names needs to be.
 fn set_id(site: &Site) -> SetId {
-    let lines = site.smapd.domain.iter().map(|line| &line.transport);
-    let named = lines.chain(site.smapd.relay_host.iter().map(|relay| &relay.value));
-    let pipes = named.filter_map(|transport| match transport {
+    let pipes = site.smapd.transports().filter_map(|(_, transport)| match transport {
         Transport::Pipe { program, .. } => Some(program),
         _ => None,
     });
@@ -141,15 +170,6 @@ fn with_smap_group(account: &Account, site: &Site) -> Account {
     let mut account = account.clone();
     account.groups.push(site.layout.accounts().smap_gid);
     account
-}
-
-fn drop_root(account: &Account, set_id: SetId) -> Result<(), Refusal> {
-    let missing =
-        confine::become_account(account, set_id).map_err(|error| Refusal(error.to_string(), Exit::NoPerm))?;
-    for wall in missing {
-        Event::Warning { text: &format_args!("not to be had: {wall}") }.log();
-    }
-    Ok(())
 }
 
 #[expect(clippy::print_stderr, clippy::print_stdout, reason = "asked for on a command line")]

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat, renameat2};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat2};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
@@ -210,7 +210,8 @@ impl Queue {
     /// # Errors
     /// The disk is full or failing; the message is where it was.
     pub fn defer(&self, id: QueueId) -> io::Result<()> {
-        Ok(renameat(self.incoming.as_fd(), id.as_str(), self.queue.as_fd(), id.as_str())?)
+        let (from, to) = (self.incoming.as_fd(), self.queue.as_fd());
+        Ok(renameat2(from, id.as_str(), to, id.as_str(), RenameFlags::RENAME_NOREPLACE)?)
     }
 
     /// Removes a message that is done with, and then its state.
@@ -260,7 +261,7 @@ impl Queue {
     fn replace_folder(&self, place: Place, name: &OsStr) -> io::Result<PathBuf> {
         unlinkat(self.folder(place), name, UnlinkatFlags::RemoveDir)?;
         let path = self.bad.join(name);
-        std::fs::create_dir(&path)?;
+        mkdirat(AT_FDCWD, &path, Mode::S_IRWXU)?;
         Ok(path)
     }
 

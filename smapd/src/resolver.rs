@@ -88,7 +88,7 @@ impl AsFd for Resolver {
 
 /// The life of the resolver: give each question to a thread, until smapd is gone.
 fn live(link: Link) {
-    if confine::no_new_privileges().is_err() {
+    if confine::confine_resolver().is_err() {
         return;
     }
     let link = Arc::new(link);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use mio::Waker;
@@ -17,7 +17,8 @@ pub struct Workers<T> {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts so many threads; each wakes the loop when something is done.
+    /// Starts so many threads; each wakes the loop when something is done. When this returns they are all past
+    /// what only the start of a thread needs, and can be confined.
     ///
     /// # Errors
     /// The system has no threads left.
@@ -25,12 +26,16 @@ impl<T: Send + 'static> Workers<T> {
         let (work, inbox) = channel::<(u64, Work<T>)>();
         let (outbox, done) = channel();
         let inbox = Arc::new(Mutex::new(inbox));
+        let begun = Arc::new(Barrier::new(threads + 1));
         for number in 0..threads {
             let (inbox, outbox, waker) = (Arc::clone(&inbox), outbox.clone(), Arc::clone(waker));
-            thread::Builder::new()
-                .name(format!("worker {number}"))
-                .spawn(move || while serve_one(&inbox, &outbox, &waker) {})?;
+            let begun = Arc::clone(&begun);
+            thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+                begun.wait();
+                while serve_one(&inbox, &outbox, &waker) {}
+            })?;
         }
+        begun.wait();
         Ok(Self { work, done })
     }
 

@@ -3,13 +3,9 @@
 //! Decides nothing. Guarantees that a [`Committed`] exists only for a message that was written whole and
 //! synced. Written against two small traits, so that what a crash may leave can be tried in memory.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
 
 use crate::envelope::Envelope;
 use crate::spool::QueueId;
@@ -54,53 +50,6 @@ pub trait SpoolFile {
     /// # Errors
     /// They may not be; what was written may be gone from memory and disk.
     fn sync(&mut self) -> io::Result<()>;
-}
-
-/// A folder of the spool, opened before confinement: the one thing that smap can still reach in the file
-/// system.
-#[derive(Debug)]
-pub struct Incoming(OwnedFd);
-
-impl Incoming {
-    /// Messages are created in this folder.
-    #[must_use]
-    pub fn new(folder: OwnedFd) -> Self {
-        Self(folder)
-    }
-}
-
-impl AsFd for Incoming {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl Folder for Incoming {
-    type File = Flock<File>;
-
-    /// The flags are the only ones that smap's system call filter lets through.
-    fn create(&self, name: &str) -> io::Result<Flock<File>> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(self.0.as_fd(), name, flags, Mode::S_IRUSR | Mode::S_IRGRP)?;
-        let locked = Flock::lock(File::from(file), FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
-        // smapd removes files that nobody has locked: it must not have been this one, between the two calls above.
-        if fstat(&*locked)?.st_nlink == 0 { Err(Errno::ESTALE.into()) } else { Ok(locked) }
-    }
-}
-
-impl SpoolFile for Flock<File> {
-    fn append(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.write_all(octets)
-    }
-
-    fn overwrite(&mut self, offset: u64, octets: &[u8]) -> io::Result<()> {
-        self.seek(SeekFrom::Start(offset))?;
-        self.write_all(octets)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
-    }
 }
 
 /// Why a message could not be stored, by what the client is told.

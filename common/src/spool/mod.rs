@@ -45,12 +45,14 @@
 
 mod draft;
 mod id;
+mod incoming;
 mod layout;
 mod message;
 mod state;
 
-pub use draft::{Committed, Draft, Folder, Incoming, SpoolFile, StoreError, Void};
+pub use draft::{Committed, Draft, Folder, SpoolFile, StoreError, Void};
 pub use id::{BadQueueId, QueueId};
+pub use incoming::{Incoming, Locked};
 pub use layout::{Accounts, Layout, LayoutFault};
 pub use message::{Body, Message, Opened, Poison, remove_unfinished};
 pub use state::{Mark, Outcome, QueueState, StateFile, state_name};

@@ -10,7 +10,7 @@ mod template;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -230,6 +230,38 @@ impl Transport {
         }
     }
 
+    /// The folder that its mailboxes lie in, if it has any.
+    #[must_use]
+    pub fn mailboxes(&self) -> Option<&Path> {
+        match self {
+            Self::Maildir(template) | Self::Mbox(template) => Some(template.root()),
+            Self::Smtp { .. }
+            | Self::Lmtp { .. }
+            | Self::Pipe { .. }
+            | Self::Sendmail { .. }
+            | Self::Local(_)
+            | Self::Error { .. }
+            | Self::Discard => None,
+        }
+    }
+
+    /// The TCP ports that it connects to.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        match self {
+            Self::Smtp { hops, .. } => hops.iter().map(NextHop::port).collect(),
+            Self::Lmtp { to: LmtpTarget::Tcp { port, .. }, .. } => vec![*port],
+            Self::Lmtp { to: LmtpTarget::Unix(_), .. }
+            | Self::Maildir(_)
+            | Self::Mbox(_)
+            | Self::Pipe { .. }
+            | Self::Sendmail { .. }
+            | Self::Local(_)
+            | Self::Error { .. }
+            | Self::Discard => Vec::new(),
+        }
+    }
+
     /// Whether it is a way out of its own, beside the `sendmail` program.
     pub(crate) fn is_another_way(&self) -> bool {
         match self {
@@ -250,19 +282,25 @@ impl fmt::Display for Host {
     }
 }
 
+impl NextHop {
+    /// The port that it is connected to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::RecipientDomain => SMTP_PORT,
+            Self::ByMx { port, .. } | Self::Direct { port, .. } => *port,
+        }
+    }
+}
+
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = match self {
-            Self::RecipientDomain => SMTP_PORT,
-            Self::ByMx { host, port } => {
-                f.write_str(host)?;
-                *port
-            }
-            Self::Direct { host, port } => {
-                write!(f, "[{host}]")?;
-                *port
-            }
-        };
+        match self {
+            Self::RecipientDomain => {}
+            Self::ByMx { host, .. } => f.write_str(host)?,
+            Self::Direct { host, .. } => write!(f, "[{host}]")?,
+        }
+        let port = self.port();
         if port == SMTP_PORT { Ok(()) } else { write!(f, ":{port}") }
     }
 }

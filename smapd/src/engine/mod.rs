@@ -9,6 +9,7 @@ mod conclude;
 mod dispatch;
 mod durable;
 mod fresh;
+mod orders;
 mod poison;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -23,9 +24,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use netperm::site::Site;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 use smap_common::clock::Timestamp;
+use smap_common::confine::{Confined, Reach};
 use smap_common::exit::Exit;
 use smap_common::log::Event;
 use smap_common::spool::{Opened, QueueId};
@@ -34,6 +35,7 @@ use self::active::Active;
 use self::dispatch::{Done, Programs, Ticket};
 use self::durable::Unsynced;
 use self::fresh::Fresh;
+pub use self::orders::block_signals;
 use crate::content::Content;
 use crate::queue::{Place, Queue};
 use crate::relay::{Limits, Lookup, Relay};
@@ -56,8 +58,6 @@ const MAX_ACTIVE: usize = 500;
 const BEGIN_AT_ONCE: usize = 20;
 /// Threads for what waits for mailboxes: enough to keep a disk busy.
 const MAILBOX_WORKERS: usize = 4;
-/// How long what is under way may take after SIGTERM.
-const LAST_PATIENCE: Duration = Duration::from_secs(30);
 /// When a message that could not be opened or recorded is looked at again.
 const TROUBLE_WAIT: Duration = Duration::from_secs(60);
 
@@ -66,6 +66,8 @@ const TROUBLE_WAIT: Duration = Duration::from_secs(60);
 pub struct Start {
     /// The table, to be read again at SIGHUP.
     pub table: PathBuf,
+    /// What this process may reach: no later table can give it more.
+    pub reach: Reach,
     /// One pass over all that is due, then the end.
     pub once: bool,
 }
@@ -176,7 +178,7 @@ impl Engine {
     ///
     /// # Errors
     /// The loop itself cannot go on; no message is lost by that.
-    pub fn life(mut self) -> io::Result<Exit> {
+    pub fn life(mut self, _proof: &Confined) -> io::Result<Exit> {
         let result = self.read_queue().and_then(|()| self.turn());
         self.relay.close_idle();
         self.save_what_can_be_saved();
@@ -321,39 +323,6 @@ impl Engine {
         }
     }
 
-    fn signalled(&mut self) -> io::Result<()> {
-        while let Some(signal) = self.signals.read_signal()? {
-            match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
-                Some(Signal::SIGHUP) => self.reload(),
-                _ => self.stop(),
-            }
-        }
-        Ok(())
-    }
-
-    fn reload(&mut self) {
-        match Site::load(&self.start.table) {
-            Ok(site) => {
-                self.relay.reconfigure(site.hostname.to_string(), limits(&site));
-                self.site = Arc::new(site);
-                self.next_scan = Instant::now();
-                Event::Said { text: "the table was read again" }.log();
-            }
-            Err(faults) => {
-                let text = faults.to_string();
-                for line in text.lines() {
-                    Event::Error { text: &format_args!("{line}; the old table stays in force") }.log();
-                }
-            }
-        }
-    }
-
-    fn stop(&mut self) {
-        Event::Said { text: &format!("stopping; {} messages are under way", self.active.len()) }.log();
-        self.fresh.clear();
-        self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
-    }
-
     /// Begins with what is due, as long as there is room; a few at a time, so that what is done meanwhile is
     /// written down.
     fn begin_due(&mut self) {
@@ -424,16 +393,4 @@ fn limits(site: &Site) -> Limits {
         all: number(site.smapd.max_connections),
         each: number(site.smapd.max_connections_per_destination),
     }
-}
-
-/// The signals that the loop reads like any other input; to be blocked before any thread is started.
-///
-/// # Errors
-/// The system has no descriptors left.
-pub fn block_signals() -> nix::Result<SignalFd> {
-    let signals: SigSet = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
-    signals.thread_block()?;
-    // A mailbox that would grow too large is an error of one delivery, not the end of this process.
-    SigSet::from(Signal::SIGXFSZ).thread_block()?;
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }

@@ -14,6 +14,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use smap_common::confine;
+
 use super::{Ending, KEPT, Request, Response};
 use crate::helper::{Link, Parcel, set_nonblocking};
 
@@ -162,11 +164,21 @@ impl Life {
     }
 }
 
-/// A program starts with nothing blocked, whatever the runner is deaf to.
-#[expect(unsafe_code, reason = "the standard library passes the runner's own signal mask on")]
-fn hear_all_signals(command: &mut Command) {
-    // SAFETY: between fork and exec only what is safe in a signal handler may be done; sigprocmask is.
-    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
+/// A program starts with nothing blocked, whatever the runner is deaf to, and with limits of its own.
+#[expect(unsafe_code, reason = "the standard library passes the runner's own signal mask and limits on")]
+fn prepare(command: &mut Command, processor_seconds: u64) {
+    let own = move || {
+        SigSet::empty().thread_set_mask()?;
+        confine::limit_program(processor_seconds)
+    };
+    // SAFETY: between fork and exec only what is safe in a signal handler may be done; sigprocmask and setrlimit
+    // are.
+    unsafe { command.pre_exec(own) };
+}
+
+/// What it leaves in the background has no more of the processor than it had time.
+fn until_the_end(deadline: Duration) -> u64 {
+    deadline.as_secs().saturating_add(1)
 }
 
 /// A program that runs.
@@ -207,7 +219,7 @@ impl Job {
             .stdin(Stdio::from(body))
             .stdout(output.try_clone()?)
             .stderr(output);
-        hear_all_signals(&mut command);
+        prepare(&mut command, until_the_end(request.deadline));
         let child = command.spawn()?;
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(|_| invalid())?);
         // A deadline beyond the clock's end is none that anyone will see.

@@ -445,8 +445,8 @@ fn our_own_name_without_a_transport_waits_and_the_log_has_the_line() {
     assert!(line.contains(add), "{line}");
     let mail = post.path("mail");
     post.gateway.write_table(&format!("smapd: retry 1s\n{add}maildir:{}/%u/", mail.display()));
-    smapd.process().signal(nix::sys::signal::Signal::SIGHUP);
-    smapd.removed(&id);
+    drop(smapd);
+    post.smapd().removed(&id);
     assert_eq!(post.maildir("root").len(), 1);
     eventually("nothing is left", || post.names("queue").is_empty().then_some(()));
 }

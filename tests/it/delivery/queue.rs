@@ -28,6 +28,9 @@ tests! {
     a_broken_table_is_named_by_its_line;
     a_new_table_routes_the_next_message;
     a_broken_new_table_leaves_the_old_one_in_force;
+    a_new_folder_of_mailboxes_needs_a_new_start;
+    a_new_port_needs_a_new_start;
+    another_user_needs_a_new_start;
     the_end_waits_for_what_is_under_way;
     the_end_does_not_begin_anything_new;
     the_end_waits_at_rest;
@@ -155,6 +158,35 @@ fn a_broken_new_table_leaves_the_old_one_in_force() {
     let id = post.send(FROM, &["b@example.com"], "hello");
     smapd.removed(&id);
     assert_eq!(post.maildir("b").len(), 1);
+}
+
+/// A closed door stays closed: the old table goes on, and the log says what to do.
+fn assert_needs_a_new_start(line: impl Fn(&Path) -> String, what: &str) {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    let elsewhere = post.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    post.gateway.write_table(&line(&elsewhere));
+    smapd.process().signal(Signal::SIGHUP);
+    let line = smapd.process().wait_for_log(|line| line.contains("the old table stays in force"));
+    assert!(line.contains(what) && line.contains("start it anew"), "{line}");
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    smapd.removed(&id);
+    assert_eq!(post.maildir("b").len(), 1);
+}
+
+fn a_new_folder_of_mailboxes_needs_a_new_start() {
+    let line = |folder: &Path| format!("smap, smapd: domain example.com maildir:{}/%u/", folder.display());
+    assert_needs_a_new_start(line, "/elsewhere/ is closed");
+}
+
+fn a_new_port_needs_a_new_start() {
+    assert_needs_a_new_start(|_| "smapd: relay-host smtp:[127.0.0.1]:2".to_owned(), "port 2 is closed");
+}
+
+fn another_user_needs_a_new_start() {
+    let line = |_: &Path| "smapd: userid 4711".to_owned();
+    assert_needs_a_new_start(line, "keeps its user");
 }
 
 fn the_end_waits_for_what_is_under_way() {

@@ -1,0 +1,153 @@
+//! Which system calls each process may make: everything else kills it.
+//!
+//! Decides by allow-lists, one for each kind of process, with conditions on arguments where the call alone says
+//! too little. `seccompiler` turns them into programs for the kernel: it is pure Rust, links and loads nothing,
+//! and compares arguments as `libseccomp` does. Numbers of another architecture or of the x32 calls match
+//! nothing. The lists are committed once more as the kernel enforces them (`tests/golden/*.calls`).
+
+use std::collections::BTreeMap;
+
+use libc::c_long;
+use nix::fcntl::OFlag;
+use seccompiler::SeccompCmpArgLen::Dword;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
+
+/// The flags by which smap opens a file, and the only ones by which it can: what it makes is new, and can only
+/// be written.
+pub const CREATE_ONLY: OFlag = OFlag::O_WRONLY
+    .union(OFlag::O_CREAT)
+    .union(OFlag::O_EXCL)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
+
+/// A session in progress.
+pub const SESSION: &[(c_long, When)] = &[
+    // The client, the log.
+    (libc::SYS_read, When::Always),
+    (libc::SYS_write, When::Always),
+    (libc::SYS_ppoll, When::Always),
+    // One message.
+    (libc::SYS_openat, When::CreatesOnly),
+    (libc::SYS_flock, When::Always),
+    (libc::SYS_fstat, When::Always),
+    (libc::SYS_fsync, When::Always),
+    (libc::SYS_pwrite64, When::Always),
+    (libc::SYS_close, When::Always),
+    (libc::SYS_getrandom, When::Always),
+    // Memory and time.
+    (libc::SYS_brk, When::Always),
+    (libc::SYS_mmap, When::NotExecutable),
+    (libc::SYS_munmap, When::Always),
+    (libc::SYS_mremap, When::Always),
+    (libc::SYS_clock_gettime, When::Always),
+    // The end.
+    (libc::SYS_exit_group, When::Always),
+];
+
+/// smapd's own process, and its threads: programs are another's business.
+pub const DELIVERY: &[(c_long, When)] = &[
+    // Files.
+    (libc::SYS_openat, When::Always),
+    (libc::SYS_close, When::Always),
+    (libc::SYS_read, When::Always),
+    (libc::SYS_pread64, When::Always),
+    (libc::SYS_write, When::Always),
+    (libc::SYS_pwrite64, When::Always),
+    (libc::SYS_lseek, When::Always),
+    (libc::SYS_fstat, When::Always),
+    (libc::SYS_newfstatat, When::Always),
+    (libc::SYS_statx, When::Always),
+    (libc::SYS_getdents64, When::Always),
+    (libc::SYS_flock, When::Always),
+    (libc::SYS_fcntl, When::Always),
+    (libc::SYS_fsync, When::Always),
+    (libc::SYS_fdatasync, When::Always),
+    (libc::SYS_ftruncate, When::Always),
+    (libc::SYS_linkat, When::Always),
+    (libc::SYS_mkdirat, When::Always),
+    (libc::SYS_renameat2, When::Always),
+    (libc::SYS_unlinkat, When::Always),
+    // Sockets: other hosts, mail stores, the helpers, the log.
+    (libc::SYS_socket, When::Socket),
+    (libc::SYS_connect, When::Always),
+    (libc::SYS_sendto, When::Always),
+    (libc::SYS_recvfrom, When::Always),
+    (libc::SYS_sendmsg, When::Always),
+    (libc::SYS_recvmsg, When::Always),
+    (libc::SYS_getsockopt, When::Always),
+    (libc::SYS_setsockopt, When::Always),
+    (libc::SYS_getpeername, When::Always),
+    (libc::SYS_epoll_ctl, When::Always),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_epoll_wait, When::Always),
+    #[cfg(not(target_arch = "x86_64"))]
+    (libc::SYS_epoll_pwait, When::Always),
+    // Memory, threads and time.
+    (libc::SYS_brk, When::Always),
+    (libc::SYS_mmap, When::NotExecutable),
+    (libc::SYS_mprotect, When::NotExecutable),
+    (libc::SYS_munmap, When::Always),
+    (libc::SYS_mremap, When::Always),
+    (libc::SYS_madvise, When::Always),
+    (libc::SYS_futex, When::Always),
+    (libc::SYS_sched_yield, When::Always),
+    (libc::SYS_clock_gettime, When::Always),
+    (libc::SYS_clock_nanosleep, When::Always),
+    (libc::SYS_getrandom, When::Always),
+    (libc::SYS_getpid, When::Always),
+    (libc::SYS_geteuid, When::Always),
+    (libc::SYS_getegid, When::Always),
+    (libc::SYS_uname, When::Always),
+    // The end.
+    (libc::SYS_rt_sigprocmask, When::Always),
+    (libc::SYS_sigaltstack, When::Always),
+    (libc::SYS_restart_syscall, When::Always),
+    (libc::SYS_exit, When::Always),
+    (libc::SYS_exit_group, When::Always),
+];
+
+/// When a call is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Whatever its arguments are.
+    Always,
+    /// `openat` with exactly [`CREATE_ONLY`].
+    CreatesOnly,
+    /// `mmap` and `mprotect` of memory that is not code.
+    NotExecutable,
+    /// `socket` to the Internet or of the machine.
+    Socket,
+}
+
+impl When {
+    fn rules(self) -> Result<Vec<SeccompRule>, BackendError> {
+        let rule = |argument, operator, value: libc::c_int| {
+            let condition = SeccompCondition::new(argument, Dword, operator, value.unsigned_abs().into())?;
+            SeccompRule::new(vec![condition])
+        };
+        let executable = libc::PROT_EXEC.unsigned_abs().into();
+        match self {
+            Self::Always => Ok(Vec::new()),
+            Self::CreatesOnly => Ok(vec![rule(2, SeccompCmpOp::Eq, CREATE_ONLY.bits())?]),
+            Self::NotExecutable => Ok(vec![rule(2, SeccompCmpOp::MaskedEq(executable), 0)?]),
+            Self::Socket => [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
+                .into_iter()
+                .map(|family| rule(0, SeccompCmpOp::Eq, family))
+                .collect(),
+        }
+    }
+}
+
+/// The program that lets exactly these calls through.
+///
+/// # Errors
+/// There is none for this architecture.
+pub fn filter(calls: &[(c_long, When)]) -> Result<BpfProgram, BackendError> {
+    let rules: Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> =
+        calls.iter().map(|(call, when)| Ok((*call, when.rules()?))).collect();
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    SeccompFilter::new(rules?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?.try_into()
+}

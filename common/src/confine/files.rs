@@ -1,0 +1,120 @@
+//! Landlock: which files and ports a process may still reach, whatever its user may.
+//!
+//! Guarantees that what is not named is closed: files, connections, signals to other processes. Where the kernel
+//! has less of Landlock, it gives what it has, and says what is missing. By the crate of its authors, which knows
+//! what each kernel can.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
+    PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope,
+};
+
+use super::{ConfineError, Missing, Step, refuse};
+
+/// The Landlock that is asked for. Later ones add nothing that a process of ours could do.
+const LANDLOCK: ABI = ABI::V6;
+
+/// What smapd may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Folders in which it may do everything but start programs.
+    pub folders: Vec<PathBuf>,
+    /// Folders in which it may read files.
+    pub read: Vec<PathBuf>,
+    /// TCP ports that it may connect to.
+    pub ports: Vec<u16>,
+}
+
+impl Reach {
+    /// The first thing that `wanted` has and this has not.
+    #[must_use]
+    pub fn lacks(&self, wanted: &Self) -> Option<String> {
+        let within = |folders: &[PathBuf], path: &Path| folders.iter().any(|folder| path.starts_with(folder));
+        let folder = wanted.folders.iter().find(|path| !within(&self.folders, path));
+        let read = wanted.read.iter().find(|path| !within(&self.folders, path) && !within(&self.read, path));
+        let port = wanted.ports.iter().find(|port| !self.ports.contains(port));
+        let path = folder.or(read).map(|path| path.display().to_string());
+        path.or_else(|| port.map(|port| format!("port {port}")))
+    }
+}
+
+/// smap: files may be created and written in `incoming`, and nothing else.
+pub(super) fn to_creating_in(incoming: BorrowedFd<'_>) -> Result<Option<Missing>, ConfineError> {
+    restrict(&[(incoming, AccessFs::MakeReg | AccessFs::WriteFile)], Some(&[]))
+}
+
+/// The resolver: what lies in these folders may be read, and any host be asked.
+pub(super) fn to_reading(folders: &[&str]) -> Result<Option<Missing>, ConfineError> {
+    let folders: Vec<PathFd> = folders.iter().filter_map(|path| PathFd::new(path).ok()).collect();
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let rules: Vec<Rule<'_>> = folders.iter().map(|folder| (folder.as_fd(), read)).collect();
+    restrict(&rules, None)
+}
+
+/// A folder, and what may be done in it.
+type Rule<'a> = (BorrowedFd<'a>, BitFlags<AccessFs>);
+
+/// smapd: its reach.
+pub(super) fn to(reach: &Reach) -> Result<Option<Missing>, ConfineError> {
+    // What cannot even be found is closed to this process anyway.
+    let open = |paths: &[PathBuf]| paths.iter().filter_map(|path| PathFd::new(path).ok()).collect::<Vec<_>>();
+    let (folders, read) = (open(&reach.folders), open(&reach.read));
+    let everything = AccessFs::from_all(LANDLOCK) & !(AccessFs::Execute | AccessFs::IoctlDev);
+    let folders = folders.iter().map(|folder| (folder.as_fd(), everything));
+    let read = read.iter().map(|folder| (folder.as_fd(), AccessFs::ReadFile.into()));
+    let rules: Vec<Rule<'_>> = folders.chain(read).collect();
+    restrict(&rules, Some(&reach.ports))
+}
+
+/// Landlock: these folders, connections to these ports (`None`: any), and nothing else that Landlock knows of, for
+/// this thread and all that it starts.
+fn restrict(folders: &[Rule<'_>], ports: Option<&[u16]>) -> Result<Option<Missing>, ConfineError> {
+    let net = if ports.is_some() { AccessNet::from_all(LANDLOCK) } else { BitFlags::EMPTY };
+    let folders =
+        folders.iter().map(|(folder, access)| Ok::<_, RulesetError>(PathBeneath::new(folder, *access)));
+    let ports = ports.into_iter().flatten().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
+    let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    let status = rules
+        .handle_access(AccessFs::from_all(LANDLOCK))
+        .and_then(|rules| if net.is_empty() { Ok(rules) } else { rules.handle_access(net) })
+        .and_then(|rules| rules.scope(Scope::from_all(LANDLOCK)))
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rules(folders))
+        .and_then(|rules| rules.add_rules::<_, _, _, RulesetError>(ports))
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .step("Landlock")?;
+    root_is_closed(missing(&status))
+}
+
+/// Where Landlock is all there, what it must forbid is forbidden.
+fn root_is_closed(missing: Option<Missing>) -> Result<Option<Missing>, ConfineError> {
+    match std::fs::read_dir("/") {
+        Ok(_) if missing.is_none() => Err(refuse("Landlock", "the root folder can still be read")),
+        _ => Ok(missing),
+    }
+}
+
+fn missing(status: &RestrictionStatus) -> Option<Missing> {
+    match status.landlock {
+        _ if status.ruleset == RulesetStatus::FullyEnforced => None,
+        LandlockStatus::NotImplemented => Some(Missing::Landlock),
+        LandlockStatus::NotEnabled => Some(Missing::LandlockAtBoot),
+        LandlockStatus::Available { effective_abi, .. } => {
+            Some(Missing::WholeLandlock(number(effective_abi)))
+        }
+    }
+}
+
+fn number(abi: ABI) -> u8 {
+    let known = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6];
+    (1..)
+        .zip(known)
+        .take_while(|(_, known)| *known <= abi)
+        .map(|(number, _)| number)
+        .last()
+        .unwrap_or_default()
+}

@@ -1,0 +1,39 @@
+//! What of this machine and its network smapd needs, by its table: the spool, the mailboxes, the ports of its next
+//! hosts, and the table itself. Everything else is closed to it.
+
+use std::path::{Path, PathBuf};
+
+use netperm::site::Site;
+use netperm::transport::SMTP_PORT;
+use smap_common::confine::Reach;
+
+/// What smapd needs for `site`, which stands in `table`.
+#[must_use]
+pub fn of(site: &Site, table: &Path) -> Reach {
+    let transports = || site.smapd.transports().map(|(_, transport)| transport);
+    let mut folders = vec![site.layout.root().to_owned(), site.layout.bad().to_owned()];
+    folders.extend(transports().filter_map(|transport| transport.mailboxes()).filter_map(existing));
+    let mut ports: Vec<u16> = transports().flat_map(|transport| transport.ports()).collect();
+    if site.smapd.relay_host.is_none() {
+        ports.push(SMTP_PORT);
+    }
+    // An editor may put another file in the table's place: its folder is what stays.
+    let read = table.parent().map(Path::to_owned).into_iter().collect();
+    folders.sort();
+    folders.dedup();
+    ports.sort_unstable();
+    ports.dedup();
+    Reach { folders, read, ports }
+}
+
+/// Folders of mailboxes that are missing, each with the one in which they would be made.
+pub fn missing_folders(site: &Site) -> impl Iterator<Item = (&Path, Option<PathBuf>)> {
+    let folders = site.smapd.transports().filter_map(|(_, transport)| transport.mailboxes());
+    folders.filter(|folder| !folder.is_dir()).map(|folder| (folder, existing(folder)))
+}
+
+/// The folder itself, or, as long as it is missing, the one in which it would be made; never the whole machine.
+fn existing(folder: &Path) -> Option<PathBuf> {
+    let nearest = folder.ancestors().find(|path| path.is_dir())?;
+    nearest.parent().is_some().then(|| nearest.to_owned())
+}
