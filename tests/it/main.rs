@@ -16,6 +16,8 @@ mod confinement;
 mod corpus;
 mod delivery;
 mod dialogues;
+#[cfg(target_arch = "x86_64")]
+mod inside;
 mod listener;
 mod starting;
 mod superservers;
@@ -36,6 +38,8 @@ fn main() {
         starting::tests(),
         listener::tests(),
         confinement::tests(),
+        #[cfg(target_arch = "x86_64")]
+        inside::tests(),
         superservers::tests(),
         clients::tests(),
         corpus::tests(),

@@ -29,6 +29,7 @@ tests! {
     a_wrong_command_line_on_a_socket_is_one_reply;
     the_umask_of_whoever_starts_it_keeps_no_message_from_smapd: [Root];
     syslog_has_what_the_client_has_not: [Root, Program("unshare")];
+    a_session_outlives_its_syslog: [Root, Program("unshare")];
 }
 
 /// A message by a real client, through whoever listens there.
@@ -192,15 +193,21 @@ fn the_umask_of_whoever_starts_it_keeps_no_message_from_smapd() {
     post.assert_spool_is_empty();
 }
 
-/// The lines that come to a `/dev/log` of the test's own.
-fn syslog_of(gateway: &Gateway, octets: &[u8]) -> Vec<String> {
+/// A `/dev/log` of the test's own, and smap that writes to it.
+fn with_syslog(gateway: &Gateway) -> (UnixDatagram, Command) {
     let devices = gateway.folder().join("dev");
     fs::create_dir(&devices).unwrap();
     let log = UnixDatagram::bind(devices.join("log")).unwrap();
     let mut command = Command::new(programs::peer("unshare"));
     command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /dev && exec \"$@\""]).arg(&devices);
-    let (said, _) =
-        dialogue(command.arg(programs::ours("smap")).arg("--config").arg(gateway.table()), octets);
+    command.arg(programs::ours("smap")).arg("--config").arg(gateway.table());
+    (log, command)
+}
+
+/// The lines that come to it.
+fn syslog_of(gateway: &Gateway, octets: &[u8]) -> Vec<String> {
+    let (log, mut command) = with_syslog(gateway);
+    let (said, _) = dialogue(&mut command, octets);
     assert!(said.starts_with("220 ") || said.starts_with("421 4.3.5 "), "{said:?}");
     log.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let mut packet = [0; 4096];
@@ -217,4 +224,27 @@ fn syslog_has_what_the_client_has_not() {
     let lines = syslog_of(&Gateway::new(""), b"QUIT\r\n");
     assert!(lines.first().is_some_and(|line| line.starts_with("<22>smap[") && line.contains("]: connect ")));
     assert!(lines.last().is_some_and(|line| line.contains("]: exiting ")), "{lines:#?}");
+}
+
+/// It can open no other: its filter kills it when it tries.
+fn a_session_outlives_its_syslog() {
+    let gateway = Gateway::new("");
+    let (log, mut command) = with_syslog(&gateway);
+    let (mut child, mut client) = on_a_socket(&mut command);
+    log.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut packet = [0; 4096];
+    let read = log.recv(&mut packet).unwrap();
+    assert!(String::from_utf8_lossy(&packet[..read]).contains("]: connect "));
+    drop(log);
+    // A log that may be opened again is tried every second.
+    std::thread::sleep(Duration::from_millis(1100));
+    client
+        .write_all(
+            b"HELO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@foreign.example>\r\nQUIT\r\n",
+        )
+        .unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).unwrap();
+    assert!(said.contains("\r\n550 ") && said.ends_with("221 Closing connection\r\n"), "{said:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

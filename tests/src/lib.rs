@@ -20,6 +20,8 @@ pub mod process;
 pub mod programs;
 pub mod sink;
 pub mod spool;
+#[cfg(target_arch = "x86_64")]
+pub mod taken;
 pub mod transcript;
 
 use std::time::{Duration, Instant};

@@ -15,6 +15,9 @@ use landlock::{
 
 use super::{ConfineError, Missing, Step, refuse};
 
+#[cfg(test)]
+mod tests;
+
 /// The Landlock that is asked for. Later ones add nothing that a process of ours could do.
 const LANDLOCK: ABI = ABI::V6;
 

@@ -1,0 +1,406 @@
+//! Somebody else's code in our processes: what it can do there.
+//!
+//! Each try is a system call of a real session, or of the real smapd, that was taken over. The calls that get
+//! through each filter are golden files: with `UPDATE_REFS` in the environment they are written anew.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::Pid;
+use smap_tests::gateway::{Gateway, Listener, SMAP_UID, SMAPD_UID};
+use smap_tests::needs::Need::Root;
+use smap_tests::post::Post;
+use smap_tests::process::run;
+use smap_tests::taken::{Filter, Outcome, Taken};
+use smap_tests::tests;
+use syscalls::Sysno;
+
+use crate::listener::pid_in;
+
+tests! {
+    the_calls_of_a_session_are_the_golden_ones: [Root];
+    the_calls_of_smapd_are_the_golden_ones: [Root];
+    a_session_opens_files_with_one_set_of_flags_only: [Root];
+    no_memory_becomes_code: [Root];
+    smapd_has_sockets_of_three_families: [Root];
+    calls_of_another_architecture_are_killed: [Root];
+    a_session_lists_nothing: [Root];
+    a_session_opens_no_message_again: [Root];
+    a_session_changes_no_name: [Root];
+    a_session_makes_nothing_but_files: [Root];
+    a_session_starts_nothing_and_speaks_to_nobody: [Root];
+    a_session_creates_in_incoming_only: [Root];
+    a_session_overwrites_nothing: [Root];
+    smapd_reaches_nothing_that_its_table_does_not_name: [Root];
+    smapd_starts_nothing: [Root];
+    the_user_of_smap_alone_can_neither_list_nor_remove: [Root];
+}
+
+/// A session that has accepted a message, and waits.
+struct Victim {
+    gateway: Gateway,
+    listener: Listener,
+    _client: smap_tests::client::Client,
+    taken: Taken,
+    message: String,
+    incoming: u64,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let gateway = Gateway::new("");
+        let listener = gateway.listen();
+        let mut client = listener.extended_client();
+        client.mail("hello", "250 ");
+        let pid = pid_in(&listener.process.wait_for_log(|line| line.contains("]: connect host=")));
+        let message = gateway.incoming()[0].envelope.id.to_string();
+        let incoming = descriptor(pid, &gateway.layout().incoming());
+        Self { taken: Taken::over(pid), _client: client, listener, gateway, message, incoming }
+    }
+
+    fn filter(&self) -> Filter {
+        self.taken.filter()
+    }
+}
+
+/// The number of the descriptor by which a process has that file.
+fn descriptor(pid: Pid, path: &std::path::Path) -> u64 {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(Result::unwrap);
+    let mut found = entries.filter(|entry| fs::read_link(entry.path()).is_ok_and(|link| link == path));
+    found.next().expect("it is open").file_name().to_str().unwrap().parse().unwrap()
+}
+
+fn flags(flags: libc::c_int) -> u64 {
+    u64::from(flags.unsigned_abs())
+}
+
+const CREATE_ONLY: libc::c_int =
+    libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+
+/// Of a path from here on, not of a descriptor.
+const CWD: u64 = u64::MAX - 99;
+
+const _: () = assert!(libc::AT_FDCWD == -100);
+
+/// A system call, and its arguments in what is taken over.
+type Try<T> = (libc::c_long, fn(&mut T) -> Vec<u64>);
+
+/// One try a session, because most are its last.
+fn assert_killed(tries: &[Try<Victim>]) {
+    for (number, arguments) in tries {
+        let mut victim = Victim::new();
+        let arguments = arguments(&mut victim);
+        assert_eq!(victim.taken.call(*number, &arguments), Outcome::Killed, "system call {number}");
+        assert_eq!(victim.gateway.incoming().len(), 1, "system call {number}");
+        drop(victim.listener);
+    }
+}
+
+/// The calls that get through with some of these arguments, each with whether with all.
+fn calls_through(filter: &Filter) -> Vec<(u64, bool)> {
+    const X32: u64 = 0x4000_0000;
+    let arguments =
+        [[0; 6], [u64::MAX; 6], [0, 0, flags(CREATE_ONLY), 0, 0, 0], [flags(libc::AF_INET), 0, 0, 0, 0, 0]];
+    let numbers = (0..600).chain(X32..X32 + 600).chain([u64::from(u32::MAX)]);
+    let tried = numbers.map(|number| {
+        let through = arguments.iter().filter(|arguments| filter.lets_through(number, **arguments)).count();
+        (number, through)
+    });
+    tried.filter(|(_, through)| *through > 0).map(|(number, through)| (number, through == 4)).collect()
+}
+
+/// What a line of a golden file says of calls that kernels since Linux 6.14 answer before any filter is asked; by
+/// themselves they end in SIGILL.
+const PAST_EVERY_FILTER: &str = " (past every filter)";
+
+fn assert_golden(name: &str, filter: &Filter) {
+    let lines = calls_through(filter).into_iter().map(|(number, always)| {
+        let call = usize::try_from(number).ok().and_then(Sysno::new).map_or("?", |call| call.name());
+        let how = match call {
+            "uprobe" | "uretprobe" => PAST_EVERY_FILTER,
+            _ if always => "",
+            _ => " (some arguments)",
+        };
+        format!("{call}{how}")
+    });
+    let found: Vec<String> = lines.collect();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    if std::env::var_os("UPDATE_REFS").is_some() {
+        fs::write(&path, found.join("\n") + "\n").unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    let is_wanted = |line: &&str| !line.ends_with(PAST_EVERY_FILTER) || found.iter().any(|call| call == line);
+    assert_eq!(found, golden.lines().filter(is_wanted).collect::<Vec<_>>(), "{}", path.display());
+}
+
+fn the_calls_of_a_session_are_the_golden_ones() {
+    assert_golden("session.calls", &Victim::new().filter());
+}
+
+fn the_calls_of_smapd_are_the_golden_ones() {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    assert_golden("delivery.calls", &Taken::over(smapd.process().pid()).filter());
+}
+
+fn number(call: libc::c_long) -> u64 {
+    u64::try_from(call).unwrap()
+}
+
+fn a_session_opens_files_with_one_set_of_flags_only() {
+    let filter = Victim::new().filter();
+    let lets = |flags: u64| filter.lets_through(number(libc::SYS_openat), [u64::MAX, 0, flags, 0, 0, 0]);
+    assert!(lets(flags(CREATE_ONLY)));
+    for bit in 0..32 {
+        assert!(!lets(flags(CREATE_ONLY) ^ (1 << bit)), "bit {bit}");
+    }
+}
+
+fn no_memory_becomes_code() {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    for filter in [Victim::new().filter(), Taken::over(smapd.process().pid()).filter()] {
+        for protection in 0..8 {
+            let code = protection & flags(libc::PROT_EXEC) != 0;
+            let arguments = [0, 0, protection, 0, 0, 0];
+            assert_eq!(filter.lets_through(number(libc::SYS_mmap), arguments), !code);
+            assert!(!code || !filter.lets_through(number(libc::SYS_mprotect), arguments));
+            assert!(!filter.lets_through(number(libc::SYS_pkey_mprotect), arguments));
+        }
+    }
+}
+
+fn smapd_has_sockets_of_three_families() {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    let filter = Taken::over(smapd.process().pid()).filter();
+    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6].map(flags);
+    for family in 0..50 {
+        let through = filter.lets_through(number(libc::SYS_socket), [family, u64::MAX, 0, 0, 0, 0]);
+        assert_eq!(through, families.contains(&family), "family {family}");
+    }
+}
+
+/// `int 0x80` and x32 have numbers of their own: `calls_through` tries the latter.
+fn calls_of_another_architecture_are_killed() {
+    let filter = Victim::new().filter();
+    let x32_write = 0x4000_0000 | number(libc::SYS_write);
+    assert!(!filter.lets_through(x32_write, [0; 6]));
+    assert!(filter.lets_through(number(libc::SYS_write), [u64::MAX; 6]));
+}
+
+fn a_session_lists_nothing() {
+    assert_killed(&[
+        (libc::SYS_getdents64, |victim| vec![victim.incoming, victim.taken.room(), 1024]),
+        (libc::SYS_getdents, |victim| vec![victim.incoming, victim.taken.room(), 1024]),
+        (libc::SYS_openat, |victim| {
+            let here = victim.taken.text(".");
+            vec![victim.incoming, here, flags(libc::O_RDONLY | libc::O_DIRECTORY)]
+        }),
+        (libc::SYS_open, |victim| vec![victim.taken.text("/incoming"), flags(libc::O_RDONLY)]),
+        (libc::SYS_stat, |victim| vec![victim.taken.text("/incoming"), victim.taken.room()]),
+        (libc::SYS_newfstatat, |victim| {
+            let name = victim.message.clone();
+            vec![victim.incoming, victim.taken.text(&name), victim.taken.room(), 0]
+        }),
+        (libc::SYS_readlinkat, |victim| vec![CWD, victim.taken.text("/lock"), victim.taken.room(), 100]),
+        (libc::SYS_inotify_init1, |_| vec![0]),
+    ]);
+}
+
+fn a_session_opens_no_message_again() {
+    fn open(victim: &mut Victim, how: libc::c_int) -> Vec<u64> {
+        let name = victim.message.clone();
+        vec![victim.incoming, victim.taken.text(&name), flags(how), 0]
+    }
+    assert_killed(&[
+        (libc::SYS_openat, |victim| open(victim, libc::O_RDONLY)),
+        (libc::SYS_openat, |victim| open(victim, libc::O_WRONLY)),
+        (libc::SYS_openat, |victim| open(victim, libc::O_RDWR | libc::O_TRUNC)),
+        (libc::SYS_openat, |victim| open(victim, libc::O_PATH)),
+        (libc::SYS_openat2, |victim| open(victim, 0)),
+        (libc::SYS_creat, |victim| vec![victim.taken.text("/incoming/x"), 0o644]),
+        (libc::SYS_open_by_handle_at, |victim| vec![victim.incoming, victim.taken.room(), 0]),
+        (libc::SYS_name_to_handle_at, |victim| vec![victim.incoming, victim.taken.room()]),
+    ]);
+}
+
+fn a_session_changes_no_name() {
+    fn its(victim: &mut Victim) -> Vec<u64> {
+        let name = victim.message.clone();
+        vec![victim.incoming, victim.taken.text(&name), victim.incoming, victim.taken.text("other"), 0]
+    }
+    assert_killed(&[
+        (libc::SYS_unlinkat, |victim| its(victim)[..2].to_vec()),
+        (libc::SYS_renameat, |victim| its(victim)),
+        (libc::SYS_renameat2, |victim| its(victim)),
+        (libc::SYS_linkat, |victim| its(victim)),
+        (libc::SYS_fchmodat, |victim| vec![victim.incoming, its(victim)[1], 0o777]),
+        (libc::SYS_fchownat, |victim| vec![victim.incoming, its(victim)[1], 0, 0, 0]),
+        (libc::SYS_utimensat, |victim| vec![victim.incoming, its(victim)[1], 0, 0]),
+        (libc::SYS_unlink, |victim| vec![victim.taken.text("/incoming/x")]),
+        (libc::SYS_rename, |victim| vec![victim.taken.text("/incoming/x"), victim.taken.text("/x")]),
+        (libc::SYS_truncate, |victim| vec![victim.taken.text("/incoming/x"), 0]),
+        (libc::SYS_setxattr, |victim| vec![victim.taken.text("/incoming/x")]),
+    ]);
+}
+
+fn a_session_makes_nothing_but_files() {
+    fn at(victim: &mut Victim) -> Vec<u64> {
+        vec![victim.incoming, victim.taken.text("made")]
+    }
+    assert_killed(&[
+        (libc::SYS_mkdirat, |victim| at(victim)),
+        (libc::SYS_mkdir, |victim| vec![victim.taken.text("/incoming/made")]),
+        (libc::SYS_mknodat, |victim| [at(victim), vec![flags(libc::S_IFIFO.cast_signed()) | 0o666]].concat()),
+        (libc::SYS_mknod, |victim| {
+            vec![victim.taken.text("/incoming/made"), flags(libc::S_IFIFO.cast_signed())]
+        }),
+        (libc::SYS_symlinkat, |victim| [vec![victim.taken.text("/etc/passwd")], at(victim)].concat()),
+        (libc::SYS_symlink, |victim| {
+            vec![victim.taken.text("/etc/passwd"), victim.taken.text("/incoming/made")]
+        }),
+        (libc::SYS_link, |victim| vec![victim.taken.text("/lock"), victim.taken.text("/incoming/made")]),
+        (libc::SYS_memfd_create, |victim| vec![victim.taken.text("made"), 0]),
+        (libc::SYS_openat, |victim| {
+            let mut arguments = vec![victim.incoming, victim.taken.text(".")];
+            arguments.push(flags(libc::O_TMPFILE | libc::O_WRONLY));
+            arguments
+        }),
+    ]);
+}
+
+fn a_session_starts_nothing_and_speaks_to_nobody() {
+    assert_killed(&[
+        (libc::SYS_execve, |victim| vec![victim.taken.text("/bin/sh"), 0, 0]),
+        (libc::SYS_execveat, |victim| vec![victim.incoming, victim.taken.text("x"), 0, 0]),
+        (libc::SYS_clone, |_| vec![0]),
+        (libc::SYS_clone3, |victim| vec![victim.taken.room(), 64]),
+        (libc::SYS_fork, |_| vec![]),
+        (libc::SYS_vfork, |_| vec![]),
+        (libc::SYS_socket, |_| vec![2, 1, 0]),
+        (libc::SYS_socketpair, |victim| vec![1, 1, 0, victim.taken.room()]),
+        (libc::SYS_connect, |victim| vec![0, victim.taken.room(), 16]),
+        (libc::SYS_sendto, |victim| vec![0, victim.taken.room(), 1]),
+        (libc::SYS_sendmsg, |victim| vec![0, victim.taken.room(), 0]),
+        (libc::SYS_recvmsg, |victim| vec![0, victim.taken.room(), 0]),
+        (libc::SYS_kill, |_| vec![1, 0]),
+        (libc::SYS_tgkill, |_| vec![1, 1, 0]),
+        (libc::SYS_pidfd_open, |_| vec![1, 0]),
+        (libc::SYS_ptrace, |_| vec![0]),
+        (libc::SYS_process_vm_readv, |_| vec![1]),
+        (libc::SYS_prctl, |_| vec![flags(libc::PR_SET_DUMPABLE), 1]),
+        (libc::SYS_ioctl, |_| vec![0]),
+        (libc::SYS_fcntl, |_| vec![0]),
+        (libc::SYS_dup, |_| vec![0]),
+        (libc::SYS_bpf, |_| vec![0]),
+        (libc::SYS_io_uring_setup, |victim| vec![1, victim.taken.room()]),
+        (libc::SYS_unshare, |_| vec![flags(libc::CLONE_NEWUSER)]),
+        (libc::SYS_chroot, |victim| vec![victim.taken.text("/")]),
+        (libc::SYS_setuid, |_| vec![0]),
+        (libc::SYS_setrlimit, |victim| vec![6, victim.taken.room()]),
+    ]);
+}
+
+fn a_session_creates_in_incoming_only() {
+    let mut victim = Victim::new();
+    let incoming = victim.incoming;
+    let create = |victim: &mut Victim, folder, name: &str| {
+        let name = victim.taken.text(name);
+        victim.taken.call(libc::SYS_openat, &[folder, name, flags(CREATE_ONLY), 0o644])
+    };
+    for name in ["/made", "/queue/made", "/bad/made", "/incoming/../made", "/lock"] {
+        let outcome = create(&mut victim, CWD, name);
+        assert!(matches!(outcome, Outcome::Refused(Errno::EACCES | Errno::EEXIST)), "{name}: {outcome:?}");
+    }
+    for name in ["../made", "../queue/made", ".."] {
+        let outcome = create(&mut victim, incoming, name);
+        assert!(
+            matches!(outcome, Outcome::Refused(Errno::EACCES | Errno::EEXIST | Errno::EISDIR)),
+            "{name}: {outcome:?}"
+        );
+    }
+    assert!(matches!(create(&mut victim, incoming, "made"), Outcome::Done(_)));
+    let found: Vec<bool> =
+        ["made", "queue/made", "bad/made"].map(|name| victim.gateway.spool().join(name).exists()).to_vec();
+    assert_eq!(found, [false; 3]);
+}
+
+fn a_session_overwrites_nothing() {
+    let mut victim = Victim::new();
+    let (name, incoming) = (victim.message.clone(), victim.incoming);
+    let name = victim.taken.text(&name);
+    let outcome = victim.taken.call(libc::SYS_openat, &[incoming, name, flags(CREATE_ONLY), 0o644]);
+    assert_eq!(outcome, Outcome::Refused(Errno::EEXIST));
+    // What it had open of the message is closed.
+    for descriptor in 3..40 {
+        let text = victim.taken.text("forged");
+        let outcome = victim.taken.call(libc::SYS_pwrite64, &[descriptor, text, 6, 0]);
+        assert!(matches!(outcome, Outcome::Refused(_)), "descriptor {descriptor}: {outcome:?}");
+    }
+    let [message] = &victim.gateway.incoming()[..] else { panic!("one message") };
+    assert_eq!(message.body, b"hello\r\n");
+}
+
+fn smapd_reaches_nothing_that_its_table_does_not_name() {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    let elsewhere = post.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    smap_tests::gateway::chmod(&elsewhere, 0o777);
+    let mut taken = Taken::over(smapd.process().pid());
+    let read = flags(libc::O_RDONLY);
+    for path in ["/etc/passwd", "/etc", "/", "/proc/self/status", "/bin/sh"] {
+        let name = taken.text(path);
+        assert_eq!(
+            taken.call(libc::SYS_openat, &[CWD, name, read]),
+            Outcome::Refused(Errno::EACCES),
+            "{path}"
+        );
+    }
+    let name = taken.text(&elsewhere.join("made").display().to_string());
+    let outcome = taken.call(libc::SYS_openat, &[CWD, name, flags(libc::O_WRONLY | libc::O_CREAT), 0o644]);
+    assert_eq!(outcome, Outcome::Refused(Errno::EACCES));
+    let name = taken.text(&post.gateway.table().display().to_string());
+    assert!(matches!(taken.call(libc::SYS_openat, &[CWD, name, read]), Outcome::Done(_)));
+    let name = taken.text(&post.path("mail/made").display().to_string());
+    let outcome = taken.call(libc::SYS_openat, &[CWD, name, flags(libc::O_WRONLY | libc::O_CREAT), 0o644]);
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}
+
+fn smapd_starts_nothing() {
+    let tries: [Try<Taken>; 7] = [
+        (libc::SYS_execve, |taken| vec![taken.text("/bin/sh"), 0, 0]),
+        (libc::SYS_clone, |_| vec![0]),
+        (libc::SYS_fork, |_| vec![]),
+        (libc::SYS_ptrace, |_| vec![0]),
+        (libc::SYS_kill, |_| vec![1, 0]),
+        (libc::SYS_fchmodat, |taken| vec![CWD, taken.text("/"), 0o777]),
+        (libc::SYS_symlinkat, |taken| vec![taken.text("/etc/passwd"), CWD, taken.text("/tmp/x")]),
+    ];
+    for (number, arguments) in tries {
+        let post = Post::with_maildirs("");
+        let smapd = post.smapd();
+        let mut taken = Taken::over(smapd.process().pid());
+        let arguments = arguments(&mut taken);
+        assert_eq!(taken.call(number, &arguments), Outcome::Killed, "system call {number}");
+    }
+}
+
+/// The wall of the folders themselves, without any of the others.
+fn the_user_of_smap_alone_can_neither_list_nor_remove() {
+    let gateway = Gateway::new("");
+    let theirs = gateway.layout().incoming().join("theirs");
+    fs::write(&theirs, "x").unwrap();
+    std::os::unix::fs::chown(&theirs, Some(SMAPD_UID), Some(SMAPD_UID)).unwrap();
+    let tries = "! ls . && ! rm -f theirs && ! mv theirs other && ! echo x >> theirs && ! ls ../queue && \
+         ! ls ../bad && ! cat ../lock && ! echo x > ../made && ! mv ../queue ../other && touch made";
+    let mut command = Command::new("sh");
+    command.args(["-c", tries]).current_dir(gateway.layout().incoming()).uid(SMAP_UID).gid(SMAP_UID);
+    let ended = run(&mut command, Stdio::null());
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
