@@ -25,6 +25,9 @@ const FIRST_READ: usize = 2 * 1024;
 /// Octets read at a time from a client that has more to say.
 const READ: usize = 32 * 1024;
 
+/// How long a client may take to read our last reply, and to stop sending.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// What a session is served with.
 #[derive(Debug)]
 pub struct Service<'a, F> {
@@ -58,6 +61,10 @@ pub fn serve<S: Stream, F: Folder>(
     let why = run.life();
     let totals = run.session.totals();
     Event::Exiting { host, bytes: totals.octets, messages: totals.messages, why }.log();
+    // It was not the client that wanted to end: it may be sending yet.
+    if run.late.is_none() && !run.session.why_closed().is_empty() {
+        run.stream.finish(LAST_WORDS);
+    }
 }
 
 impl<F> Service<'_, F> {
@@ -230,7 +237,6 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
     }
 
     fn close(&mut self) -> End {
-        const LAST_WORDS: Duration = Duration::from_secs(5);
         match (self.flush(LAST_WORDS), self.late) {
             (Ok(_), Some(Late::Slow)) => "the client is too slow",
             (Ok(_), _) => self.session.why_closed(),

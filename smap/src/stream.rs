@@ -1,17 +1,19 @@
 //! The client's octets: the one thing between the session and the wire. TLS will slip in here.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd;
 
 /// What a socket or a pipe takes without waiting once it is ready to take anything: POSIX's least `PIPE_BUF`.
 const PIECE: usize = 512;
+/// Octets that are read over at the end: more than a client has under way that waits for our replies.
+const UNHEARD: usize = 1024 * 1024;
 
 /// A connection that is read and written with patience, not for ever. A time-out is
 /// [`io::ErrorKind::TimedOut`].
@@ -27,6 +29,10 @@ pub trait Stream {
     /// # Errors
     /// It took too long, or the connection is broken.
     fn write_all(&mut self, octets: &[u8], patience: Duration) -> io::Result<()>;
+
+    /// Says that nothing more will be written, and reads over some of what still comes, for at most so long: a
+    /// connection that is closed with something unread takes back what the client has not read yet.
+    fn finish(&mut self, patience: Duration);
 }
 
 /// A connection without TLS: a socket, or whatever stands on descriptors 0 and 1.
@@ -117,6 +123,20 @@ impl Stream for Plain<'_> {
         }
         Ok(())
     }
+
+    fn finish(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let (mut buffer, mut left) = ([0; 4096], UNHEARD);
+        // A pipe takes nothing back.
+        let mut goes_on = shutdown(self.output.as_raw_fd(), Shutdown::Write).is_ok();
+        while goes_on && left > 0 && Instant::now() < until {
+            let ready = await_readiness(self.input, PollFlags::POLLIN, until);
+            let read =
+                ready.map_or(0, |()| unistd::read(self.input.as_fd(), &mut buffer).unwrap_or_default());
+            goes_on = read > 0;
+            left = left.saturating_sub(read);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +204,16 @@ mod tests {
         let mut stream = Plain::new(ours.as_fd(), ours.as_fd(), told);
         assert_eq!(kind(stream.write_all(&[b'x'; 4_000_000], told)), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < 20 * SHORT, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn the_end_waits_for_the_client_but_not_for_ever() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut stream = Plain::new(ours.as_fd(), ours.as_fd(), LONG);
+        stream.finish(SHORT);
+        assert_eq!((&theirs).read(&mut [0]).unwrap(), 0);
+        drop(theirs);
+        stream.finish(LONG);
     }
 
     #[test]
