@@ -18,6 +18,7 @@ mod delivery;
 mod dialogues;
 #[cfg(target_arch = "x86_64")]
 mod inside;
+mod greedy;
 mod listener;
 mod starting;
 mod superservers;
@@ -37,6 +38,7 @@ fn main() {
     let with_needs = [
         starting::tests(),
         listener::tests(),
+        greedy::tests(),
         confinement::tests(),
         #[cfg(target_arch = "x86_64")]
         inside::tests(),
@@ -47,6 +49,7 @@ fn main() {
     ];
     let mut trials: Vec<Trial> = with_needs.into_iter().flatten().map(Test::into_trial).collect();
     trials.extend(dialogues::trials());
+    trials.push(greedy::measurement());
     if !arguments.list {
         programs::build();
         process::adopt_orphans();

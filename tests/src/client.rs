@@ -1,7 +1,11 @@
 //! A plain SMTP client: it sends the octets that it is given, and reads lines.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
 use crate::PATIENCE;
 
@@ -19,7 +23,22 @@ impl Client {
     /// Nobody listens there.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("somebody listens");
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("somebody listens"))
+    }
+
+    /// Connects from this IPv4 address of ours.
+    ///
+    /// # Panics
+    /// It is none of ours, or nobody listens there.
+    #[must_use]
+    pub fn connect_from(own: IpAddr, address: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(own, 0))).expect("it is ours");
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(address)).expect("somebody listens");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -37,6 +56,15 @@ impl Client {
         client
     }
 
+    /// The same connection, for a thread that reads in its own way.
+    ///
+    /// # Panics
+    /// There are no descriptors left.
+    #[must_use]
+    pub fn stream(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// Its own end of the connection.
     ///
     /// # Panics
@@ -49,6 +77,26 @@ impl Client {
     /// Sends these octets. A server that has closed is noticed when its reply is read.
     pub fn send(&mut self, octets: &[u8]) {
         let _closed = self.stream.write_all(octets);
+    }
+
+    /// Sends one piece after the other until the server takes no more; says how many octets were sent.
+    pub fn send_all(&mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> usize {
+        let sent =
+            pieces.into_iter().map_while(|piece| self.stream.write_all(&piece).ok().map(|()| piece.len()));
+        sent.sum()
+    }
+
+    /// Sends an octet whenever so much time is over, until the server says something.
+    ///
+    /// # Panics
+    /// It never does.
+    pub fn trickle(&mut self, octet: u8, every: Duration) {
+        self.stream.set_read_timeout(Some(every)).unwrap();
+        crate::eventually("the server says something", || {
+            let _closed = (&self.stream).write_all(&[octet]);
+            self.stream.peek(&mut [0]).ok()
+        });
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
     /// Sends the end of its half of the connection.
@@ -126,6 +174,14 @@ impl Client {
         self.say("RCPT TO:<b@example.com>", "250 ");
         self.say("DATA", "354 ");
         self.say(&format!("{body}\r\n."), beginning)
+    }
+
+    /// Reads to the end; returns the last line.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn last_line(&mut self) -> String {
+        std::iter::from_fn(|| self.line()).last().expect("something is said")
     }
 
     /// Says goodbye.
