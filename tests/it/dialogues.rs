@@ -21,7 +21,7 @@ pub(crate) fn trials() -> impl Iterator<Item = Trial> {
     })
 }
 
-fn trial(name: String, run: impl FnOnce() + Send + 'static) -> Trial {
+pub(crate) fn trial(name: String, run: impl FnOnce() + Send + 'static) -> Trial {
     Trial::test(name, || {
         run();
         Ok(())

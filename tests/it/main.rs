@@ -18,6 +18,7 @@ mod delivery;
 mod dialogues;
 #[cfg(target_arch = "x86_64")]
 mod inside;
+mod faults;
 mod greedy;
 mod listener;
 mod starting;
@@ -50,6 +51,7 @@ fn main() {
     let mut trials: Vec<Trial> = with_needs.into_iter().flatten().map(Test::into_trial).collect();
     trials.extend(dialogues::trials());
     trials.push(greedy::measurement());
+    trials.extend(faults::trials(&trials));
     if !arguments.list {
         programs::build();
         process::adopt_orphans();

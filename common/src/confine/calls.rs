@@ -29,6 +29,7 @@ pub const SESSION: &[(c_long, When)] = &[
     (libc::SYS_read, When::Always),
     (libc::SYS_write, When::Always),
     (libc::SYS_ppoll, When::Always),
+    (libc::SYS_shutdown, When::Always),
     // One message.
     (libc::SYS_openat, When::CreatesOnly),
     (libc::SYS_flock, When::Always),
