@@ -183,7 +183,7 @@ unsafe fn try_it(program: &libc::sock_fprog, number: u64, [a, b, c, d, e, f]: [u
     // What waits for ever has got through.
     let soon = libc::itimerval {
         it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
-        it_value: libc::timeval { tv_sec: 0, tv_usec: 50_000 },
+        it_value: libc::timeval { tv_sec: 2, tv_usec: 0 },
     };
     // SAFETY: system calls with memory of our own; what `number` does, the child does to itself.
     unsafe {
