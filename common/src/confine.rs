@@ -30,7 +30,7 @@ pub use calls::CREATE_ONLY;
 pub use files::Reach;
 
 /// Descriptors that a session needs at most: client, log, folder, one message, and a few to come.
-const MAX_DESCRIPTORS: u64 = 32;
+pub const MAX_DESCRIPTORS: u64 = 32;
 
 /// What a session's process is confined to.
 #[derive(Debug)]
@@ -50,9 +50,16 @@ pub struct Plan<'a> {
 #[must_use]
 pub struct Confined {
     missing: Vec<Missing>,
+    landlock: u8,
 }
 
 impl Confined {
+    /// The ABI of Landlock that is used; 0 where there is none.
+    #[must_use]
+    pub fn landlock(&self) -> u8 {
+        self.landlock
+    }
+
     /// What could not be had without root, or on this kernel.
     #[must_use]
     pub fn missing(&self) -> &[Missing] {
@@ -69,6 +76,8 @@ pub enum Missing {
     OwnUser,
     /// The capability bounding set is not empty.
     BoundingSet,
+    /// It is not, because programs that are set-id need it: the table wants it so.
+    BoundingSetForPrograms,
     /// Landlock is not built into this kernel.
     Landlock,
     /// It is, but it was not enabled at boot.
@@ -84,7 +93,7 @@ impl Missing {
         match self {
             Self::Chroot => "chroot",
             Self::OwnUser => "own-user",
-            Self::BoundingSet => "empty-bounding-set",
+            Self::BoundingSet | Self::BoundingSetForPrograms => "empty-bounding-set",
             Self::Landlock | Self::LandlockAtBoot => "landlock",
             Self::WholeLandlock(_) => "whole-landlock",
         }
@@ -97,6 +106,9 @@ impl fmt::Display for Missing {
             Self::Chroot => "chroot (needs root)",
             Self::OwnUser => "own user (needs root)",
             Self::BoundingSet => "empty capability bounding set (needs root)",
+            Self::BoundingSetForPrograms => {
+                "empty capability bounding set (a sendmail may be set-id; smapd itself starts nothing)"
+            }
             Self::Landlock => "Landlock (this kernel is built without it)",
             Self::LandlockAtBoot => "Landlock (this kernel was booted without landlock in lsm=)",
             Self::WholeLandlock(abi) => {
@@ -168,10 +180,11 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
         (Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS),
     ])?;
     block(&[Signal::SIGXFSZ, Signal::SIGPIPE])?;
-    missing.extend(files::to_creating_in(plan.incoming)?);
+    let landlocked = files::to_creating_in(plan.incoming)?;
+    missing.extend(landlocked.missing);
     log::settle();
     seccompiler::apply_filter(&calls::filter(calls::SESSION).step("seccomp")?).step("seccomp")?;
-    Ok(Confined { missing })
+    Ok(Confined { missing, landlock: landlocked.abi })
 }
 
 /// Confines smapd for good, all its threads, once it has its user and its helpers: `start` starts the threads,
@@ -186,16 +199,18 @@ pub fn confine_delivery<T>(
 ) -> Result<(Confined, T), ConfineError> {
     no_new_privileges()?;
     not_dumpable()?;
-    missing.extend(files::to(reach)?);
+    let landlocked = files::to(reach)?;
+    missing.extend(landlocked.missing);
     let started = start().step("threads")?;
     limit(&[(Resource::RLIMIT_NPROC, 0), (Resource::RLIMIT_CORE, 0)])?;
     seccompiler::apply_filter_all_threads(&calls::filter(calls::DELIVERY).step("seccomp")?)
         .step("seccomp")?;
-    Ok((Confined { missing }, started))
+    Ok((Confined { missing, landlock: landlocked.abi }, started))
 }
 
 /// Where the system's own resolver looks.
-const NAMES: [&str; 9] = ["/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys", "/var/lib/sss"];
+pub const NAMES: [&str; 9] =
+    ["/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys", "/var/lib/sss"];
 
 /// Confines the resolver to reading what the system's own resolver reads: of the spool it has nothing.
 ///
@@ -257,7 +272,7 @@ pub fn become_account(account: Option<&Account>, set_id: SetId) -> Result<Vec<Mi
         Some(account) if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) => {
             match set_id {
                 SetId::Ignored => missing.extend(empty_bounding_set()?),
-                SetId::Honoured => missing.push(Missing::BoundingSet),
+                SetId::Honoured => missing.push(Missing::BoundingSetForPrograms),
             }
             change_ids(account)?;
         }

@@ -22,7 +22,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read the table, look at the spool, and say what is wrong
-    Check,
+    Check {
+        /// Confine a process as each program does, and say what it has left
+        #[arg(long)]
+        security: bool,
+    },
     /// Say what becomes of a message, and which line of the table decides it
     Explain(Question),
     /// Look at the messages in the spool

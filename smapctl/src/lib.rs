@@ -6,4 +6,5 @@ pub mod demo;
 pub mod error;
 pub mod explain;
 pub mod queue;
+pub mod security;
 mod show;

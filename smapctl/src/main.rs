@@ -7,7 +7,7 @@ use clap::Parser;
 use smap_common::exit::Exit;
 use smapctl::arguments::{Arguments, Command, Queue};
 use smapctl::error::Error;
-use smapctl::{check, demo, explain, queue};
+use smapctl::{check, demo, explain, queue, security};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     let table = netperm::load::find(arguments.config.as_deref());
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match arguments.command {
-        Command::Check => check::run(&table, &mut out),
+        Command::Check { security: false } => check::run(&table, &mut out),
+        Command::Check { security: true } => security::run(&table, &mut out),
         Command::Explain(question) => explain::run(&table, &question, &mut out),
         Command::Queue(Queue::List { json }) => queue::list(&table, json, &mut out),
         Command::Demo(wishes) => demo::run(&wishes, &mut out),

@@ -12,6 +12,7 @@ pub mod engine;
 mod helper;
 pub mod notify;
 pub mod plan;
+pub mod privileges;
 pub mod question;
 pub mod queue;
 pub mod reach;

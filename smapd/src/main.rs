@@ -5,15 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use netperm::site::Site;
-use netperm::transport::Transport;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{daemon, geteuid};
-use smap_common::account::Account;
 use smap_common::confine::{self, ConfineError, Missing, SetId};
 use smap_common::exit::Exit;
 use smap_common::log::{self, Event, Target};
 use smapd::content;
 use smapd::engine::{Engine, Start, block_signals};
+use smapd::privileges;
 use smapd::queue::{Queue, QueueError};
 use smapd::reach;
 use smapd::resolver::Resolver;
@@ -64,8 +63,12 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         ));
     }
     prepare_spool(&site)?;
-    let set_id = set_id(&site);
-    let account = site.smapd_account.as_ref().map(|account| with_smap_group(account, &site));
+    if let Some(program) = privileges::set_id_program(&site) {
+        let text = format!("{} is set-id: programs may gain privileges by it", program.display());
+        Event::Warning { text: &text }.log();
+    }
+    let set_id = privileges::set_id(&site);
+    let account = privileges::account(&site);
     let missing = confine::become_account(account.as_ref(), set_id).map_err(not_confined)?;
     let queue = Queue::open(&site.layout).map_err(|error| {
         let exit = if matches!(error, QueueError::Locked) { Exit::TempFail } else { Exit::Config };
@@ -99,7 +102,7 @@ fn deliver(
         Engine::new(start, site, queue, runner, resolver, signals)
     })
     .map_err(not_confined)?;
-    for wall in confined.missing() {
+    for wall in confined.missing().iter().filter(|wall| **wall != Missing::BoundingSetForPrograms) {
         Event::Warning { text: &format_args!("not to be had: {wall}") }.log();
     }
     Event::Said { text: &format!("started; the spool is {}", root.display()) }.log();
@@ -141,35 +144,6 @@ fn prepare_spool(site: &Site) -> Result<(), Refusal> {
         Event::Warning { text: &text }.log();
     }
     Ok(())
-}
-
-/// A `sendmail` may be set-id; nothing else that the table names needs to be.
-fn set_id(site: &Site) -> SetId {
-    let pipes = site.smapd.transports().filter_map(|(_, transport)| match transport {
-        Transport::Pipe { program, .. } => Some(program),
-        _ => None,
-    });
-    let is_set_id = |program: &PathBuf| {
-        use std::os::unix::fs::MetadataExt;
-        program.metadata().is_ok_and(|facts| facts.mode() & 0o6000 != 0)
-    };
-    let programs = pipes.chain(site.smapd.sendmail.iter().map(|program| &program.0));
-    match programs.into_iter().find(|program| is_set_id(program)) {
-        Some(program) => {
-            let text = format!("{} is set-id: programs may gain privileges by it", program.display());
-            Event::Warning { text: &text }.log();
-            SetId::Honoured
-        }
-        None if site.smapd.sendmail.is_some() => SetId::Honoured,
-        None => SetId::Ignored,
-    }
-}
-
-/// smapd reads what smap wrote by smap's group.
-fn with_smap_group(account: &Account, site: &Site) -> Account {
-    let mut account = account.clone();
-    account.groups.push(site.layout.accounts().smap_gid);
-    account
 }
 
 #[expect(clippy::print_stderr, clippy::print_stdout, reason = "asked for on a command line")]

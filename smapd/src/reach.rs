@@ -19,11 +19,18 @@ pub fn of(site: &Site, table: &Path) -> Reach {
     }
     // An editor may put another file in the table's place: its folder is what stays.
     let read = table.parent().map(Path::to_owned).into_iter().collect();
-    folders.sort();
-    folders.dedup();
+    let folders = outermost(folders);
     ports.sort_unstable();
     ports.dedup();
     Reach { folders, read, ports }
+}
+
+/// Without those that lie in another, and without a slash at the end.
+fn outermost(folders: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| folder.components().collect()).collect();
+    folders.sort();
+    folders.dedup_by(|inner, outer| inner.starts_with(outer));
+    folders
 }
 
 /// Folders of mailboxes that are missing, each with the one in which they would be made.

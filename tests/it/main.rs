@@ -16,10 +16,10 @@ mod confinement;
 mod corpus;
 mod delivery;
 mod dialogues;
-#[cfg(target_arch = "x86_64")]
-mod inside;
 mod faults;
 mod greedy;
+#[cfg(target_arch = "x86_64")]
+mod inside;
 mod listener;
 mod starting;
 mod superservers;

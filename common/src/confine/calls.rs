@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 
-use libc::c_long;
 use nix::fcntl::OFlag;
 use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch,
 };
+
+/// The number of a system call.
+pub type Number = libc::c_long;
 
 /// The flags by which smap opens a file, and the only ones by which it can: what it makes is new, and can only
 /// be written.
@@ -24,7 +26,7 @@ pub const CREATE_ONLY: OFlag = OFlag::O_WRONLY
     .union(OFlag::O_CLOEXEC);
 
 /// A session in progress.
-pub const SESSION: &[(c_long, When)] = &[
+pub const SESSION: &[(Number, When)] = &[
     // The client, the log.
     (libc::SYS_read, When::Always),
     (libc::SYS_write, When::Always),
@@ -49,7 +51,7 @@ pub const SESSION: &[(c_long, When)] = &[
 ];
 
 /// smapd's own process, and its threads: programs are another's business.
-pub const DELIVERY: &[(c_long, When)] = &[
+pub const DELIVERY: &[(Number, When)] = &[
     // Files.
     (libc::SYS_openat, When::Always),
     (libc::SYS_close, When::Always),
@@ -146,7 +148,7 @@ impl When {
 ///
 /// # Errors
 /// There is none for this architecture.
-pub fn filter(calls: &[(c_long, When)]) -> Result<BpfProgram, BackendError> {
+pub fn filter(calls: &[(Number, When)]) -> Result<BpfProgram, BackendError> {
     let rules: Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> =
         calls.iter().map(|(call, when)| Ok((*call, when.rules()?))).collect();
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;

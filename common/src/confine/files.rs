@@ -18,6 +18,15 @@ use super::{ConfineError, Missing, Step, refuse};
 #[cfg(test)]
 mod tests;
 
+/// What there is of Landlock now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Landlocked {
+    /// Its ABI, as far as it is used: 0 where there is none.
+    pub(super) abi: u8,
+    /// What of it this kernel lacks.
+    pub(super) missing: Option<Missing>,
+}
+
 /// The Landlock that is asked for. Later ones add nothing that a process of ours could do.
 const LANDLOCK: ABI = ABI::V6;
 
@@ -46,12 +55,12 @@ impl Reach {
 }
 
 /// smap: files may be created and written in `incoming`, and nothing else.
-pub(super) fn to_creating_in(incoming: BorrowedFd<'_>) -> Result<Option<Missing>, ConfineError> {
+pub(super) fn to_creating_in(incoming: BorrowedFd<'_>) -> Result<Landlocked, ConfineError> {
     restrict(&[(incoming, AccessFs::MakeReg | AccessFs::WriteFile)], Some(&[]))
 }
 
 /// The resolver: what lies in these folders may be read, and any host be asked.
-pub(super) fn to_reading(folders: &[&str]) -> Result<Option<Missing>, ConfineError> {
+pub(super) fn to_reading(folders: &[&str]) -> Result<Landlocked, ConfineError> {
     let folders: Vec<PathFd> = folders.iter().filter_map(|path| PathFd::new(path).ok()).collect();
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let rules: Vec<Rule<'_>> = folders.iter().map(|folder| (folder.as_fd(), read)).collect();
@@ -62,7 +71,7 @@ pub(super) fn to_reading(folders: &[&str]) -> Result<Option<Missing>, ConfineErr
 type Rule<'a> = (BorrowedFd<'a>, BitFlags<AccessFs>);
 
 /// smapd: its reach.
-pub(super) fn to(reach: &Reach) -> Result<Option<Missing>, ConfineError> {
+pub(super) fn to(reach: &Reach) -> Result<Landlocked, ConfineError> {
     // What cannot even be found is closed to this process anyway.
     let open = |paths: &[PathBuf]| paths.iter().filter_map(|path| PathFd::new(path).ok()).collect::<Vec<_>>();
     let (folders, read) = (open(&reach.folders), open(&reach.read));
@@ -75,7 +84,7 @@ pub(super) fn to(reach: &Reach) -> Result<Option<Missing>, ConfineError> {
 
 /// Landlock: these folders, connections to these ports (`None`: any), and nothing else that Landlock knows of, for
 /// this thread and all that it starts.
-fn restrict(folders: &[Rule<'_>], ports: Option<&[u16]>) -> Result<Option<Missing>, ConfineError> {
+fn restrict(folders: &[Rule<'_>], ports: Option<&[u16]>) -> Result<Landlocked, ConfineError> {
     let net = if ports.is_some() { AccessNet::from_all(LANDLOCK) } else { BitFlags::EMPTY };
     let folders =
         folders.iter().map(|(folder, access)| Ok::<_, RulesetError>(PathBeneath::new(folder, *access)));
@@ -90,34 +99,34 @@ fn restrict(folders: &[Rule<'_>], ports: Option<&[u16]>) -> Result<Option<Missin
         .and_then(|rules| rules.add_rules::<_, _, _, RulesetError>(ports))
         .and_then(landlock::RulesetCreated::restrict_self)
         .step("Landlock")?;
-    root_is_closed(missing(&status))
+    root_is_closed(Landlocked::of(&status))
 }
 
 /// Where Landlock is all there, what it must forbid is forbidden.
-fn root_is_closed(missing: Option<Missing>) -> Result<Option<Missing>, ConfineError> {
+fn root_is_closed(landlocked: Landlocked) -> Result<Landlocked, ConfineError> {
     match std::fs::read_dir("/") {
-        Ok(_) if missing.is_none() => Err(refuse("Landlock", "the root folder can still be read")),
-        _ => Ok(missing),
+        Ok(_) if landlocked.missing.is_none() => Err(refuse("Landlock", "the root folder can still be read")),
+        _ => Ok(landlocked),
     }
 }
 
-fn missing(status: &RestrictionStatus) -> Option<Missing> {
-    match status.landlock {
-        _ if status.ruleset == RulesetStatus::FullyEnforced => None,
-        LandlockStatus::NotImplemented => Some(Missing::Landlock),
-        LandlockStatus::NotEnabled => Some(Missing::LandlockAtBoot),
-        LandlockStatus::Available { effective_abi, .. } => {
-            Some(Missing::WholeLandlock(number(effective_abi)))
-        }
+impl Landlocked {
+    fn of(status: &RestrictionStatus) -> Self {
+        let (abi, missing) = match status.landlock {
+            LandlockStatus::NotImplemented => (0, Missing::Landlock),
+            LandlockStatus::NotEnabled => (0, Missing::LandlockAtBoot),
+            LandlockStatus::Available { effective_abi, .. } => {
+                (number(effective_abi), Missing::WholeLandlock(number(effective_abi)))
+            }
+        };
+        let is_whole = status.ruleset == RulesetStatus::FullyEnforced;
+        Self { abi, missing: if is_whole { None } else { Some(missing) } }
     }
 }
 
+/// Its number, up to the one that is asked for.
 fn number(abi: ABI) -> u8 {
-    let known = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6];
-    (1..)
-        .zip(known)
-        .take_while(|(_, known)| *known <= abi)
-        .map(|(number, _)| number)
-        .last()
-        .unwrap_or_default()
+    let known = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, LANDLOCK];
+    let reached = (1..).zip(known).take_while(|(_, known)| *known <= abi);
+    reached.map(|(number, _)| number).last().unwrap_or_default()
 }

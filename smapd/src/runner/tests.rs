@@ -72,6 +72,12 @@ fn every_exit_code_arrives() {
 }
 
 #[test]
+fn a_program_has_limits_of_its_own() {
+    let request = request(1, &["/bin/sh", "-c", "ulimit -c; ulimit -Hn; ulimit -t"], Duration::from_secs(7));
+    assert_eq!(run_request(&request, "").output, "0\n1024\n8\n");
+}
+
+#[test]
 fn death_by_a_signal_is_told_from_an_exit() {
     assert_eq!(sh("kill -KILL $$").0, Ending::Signaled(9));
     assert_eq!(sh("kill -TERM $$").0, Ending::Signaled(15));

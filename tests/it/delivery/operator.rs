@@ -1,9 +1,12 @@
 //! smapctl: what the operator sees.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use smap_tests::gateway::{Gateway, free_port};
+use smap_common::confine::calls;
+use smap_tests::gateway::{Gateway, SMAP_UID, SMAPD_UID, free_port};
+use smap_tests::needs::Need::Root;
 use smap_tests::post::Post;
 use smap_tests::process::{Ended, run};
 use smap_tests::sink::Sink;
@@ -17,6 +20,8 @@ tests! {
     the_list_has_a_deferred_message_with_and_without_smapd;
     the_list_as_json_has_a_deferred_message_with_and_without_smapd;
     the_list_of_an_empty_queue_is_empty;
+    check_security_says_what_each_program_has_left: [Root];
+    check_security_says_what_only_root_can_try: [Root];
     explain_names_the_line_that_decides;
     explain_says_what_becomes_of_a_message_that_smap_refuses;
     the_words_of_the_next_host_do_nothing_to_a_terminal;
@@ -57,6 +62,65 @@ fn check_of_a_bad_table_names_every_line() {
         assert!(said.contains(&format!("{table}:{line}: ")), "line {line}: {said}");
     }
     assert!(said.contains("did you mean \"maxrecip\""), "{said}");
+}
+
+fn assert_has_lines(shown: &str, wanted: &[&str]) {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = shown.lines().map(words).collect();
+    for line in wanted {
+        assert!(lines.iter().any(|shown| shown == line), "{line}: {shown}");
+    }
+}
+
+fn check_security_says_what_each_program_has_left() {
+    let post = Post::with_maildirs("");
+    let ended = post.smapctl(&["check", "--security"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let spool = post.gateway.spool().display().to_string();
+    let (session, delivery) = (calls::SESSION.len(), calls::DELIVERY.len());
+    let shown = output(&ended);
+    let (smap, smapd) = shown.split_once("\nsmapd\n").expect("both are shown");
+    let everywhere = ["capabilities none", "new privileges never", "call filter on", "missing nothing"];
+    for program in [smap, smapd] {
+        assert_has_lines(program, &everywhere);
+    }
+    assert_has_lines(
+        smap,
+        &[
+            &format!("user {SMAP_UID}, group {SMAP_UID}, no others"),
+            &format!("root folder {spool}"),
+            &format!("creates files in {spool}/incoming"),
+            "reads files none",
+            &format!("system calls {session}, all others kill"),
+        ],
+    );
+    assert_has_lines(
+        smapd,
+        &[
+            &format!("user {SMAPD_UID}, group {SMAPD_UID}, also {SMAP_UID}"),
+            &format!("reads, writes in {spool}"),
+            &format!("reads, writes in {}", post.path("mail").display()),
+            &format!("system calls {delivery}, all others kill"),
+        ],
+    );
+}
+
+fn check_security_says_what_only_root_can_try() {
+    let post = Post::with_maildirs("");
+    let copy = post.path("smapctl");
+    let copied = run(Command::new("install").arg(programs::ours("smapctl")).arg(&copy), Stdio::null());
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let mut check = Command::new(copy);
+    check.arg("--config").arg(post.gateway.table()).args(["check", "--security"]).uid(SMAP_UID).gid(SMAP_UID);
+    let ended = run(&mut check, Stdio::null());
+    assert_eq!(ended.code, 77, "{ended:?}");
+    let shown = output(&ended);
+    let (smap, smapd) = shown.split_once("\nsmapd\n").expect("both are shown");
+    assert_has_lines(
+        smap,
+        &["missing chroot (needs root)", "missing empty capability bounding set (needs root)"],
+    );
+    assert!(smapd.contains("only root can change it"), "{smapd}");
 }
 
 fn check_of_a_missing_table_says_so() {

@@ -13,11 +13,11 @@ use tempfile::TempDir;
 use super::*;
 
 /// Runs `inside` behind the walls of `plan`, where this kernel has them all; with `CI` set it must.
-fn behind(plan: impl FnOnce() -> Result<Option<Missing>, ConfineError> + Send, inside: impl FnOnce() + Send) {
+fn behind(plan: impl FnOnce() -> Result<Landlocked, ConfineError> + Send, inside: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let walled = scope.spawn(|| {
             nix::sys::prctl::set_no_new_privs().unwrap();
-            match plan().unwrap() {
+            match plan().unwrap().missing {
                 None => inside(),
                 Some(missing) => assert!(std::env::var_os("CI").is_none(), "{missing}"),
             }

@@ -1,0 +1,41 @@
+//! Who smapd is by its table, and whether the programs that it has run may be more.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use netperm::site::Site;
+use netperm::transport::Transport;
+use smap_common::account::Account;
+use smap_common::confine::SetId;
+
+/// Its user, who reads what smap wrote by smap's group; `None` where the table names none.
+#[must_use]
+pub fn account(site: &Site) -> Option<Account> {
+    let mut account = site.smapd_account.clone()?;
+    account.groups.push(site.layout.accounts().smap_gid);
+    Some(account)
+}
+
+/// A `sendmail` may be set-id; nothing else that the table names needs to be.
+#[must_use]
+pub fn set_id(site: &Site) -> SetId {
+    match set_id_program(site) {
+        Some(_) => SetId::Honoured,
+        None if site.smapd.sendmail.is_some() => SetId::Honoured,
+        None => SetId::Ignored,
+    }
+}
+
+/// The first program of the table that is set-id.
+#[must_use]
+pub fn set_id_program(site: &Site) -> Option<PathBuf> {
+    let pipes = site.smapd.transports().filter_map(|(_, transport)| match transport {
+        Transport::Pipe { program, .. } => Some(program),
+        _ => None,
+    });
+    let is_set_id = |program: &Path| program.metadata().is_ok_and(|facts| facts.mode() & 0o6000 != 0);
+    pipes
+        .chain(site.smapd.sendmail.iter().map(|program| &program.0))
+        .find(|program| is_set_id(program))
+        .cloned()
+}
