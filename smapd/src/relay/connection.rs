@@ -123,7 +123,10 @@ impl Connection {
                     Some(action) => self.action = Some(action),
                     None => return Wish::Nothing,
                 },
-                Some(Action::SendText) => self.action = Some(self.give_text(buffer)),
+                Some(Action::SendText) => {
+                    self.action = Some(self.give_text(buffer));
+                    self.be_patient();
+                }
                 Some(Action::Ready) => {
                     self.was_ready = true;
                     self.action = Some(Action::Ready);
@@ -189,7 +192,6 @@ impl Connection {
     /// the connection is given up before its end.
     fn give_text(&mut self, buffer: &mut [u8]) -> Action {
         let Some(errand) = &self.errand else { return self.session.step(Input::Lost(Trouble::Closed)) };
-        self.deadline = Instant::now() + self.timeout.unwrap_or_else(|| self.session.patience());
         match errand.content.read_at(self.given, buffer) {
             Ok(0) if self.given < errand.content.length() => self
                 .session
