@@ -15,10 +15,10 @@
 //! | `DotCr`     | fault, `Cr`   | end            | fault, `Text` | fault, `Text` | fault, `Text` |
 //!
 //! [`Checker`] holds a BDAT message (RFC 3030), whose frame is a count, to the same rule for its lines.
-//! [`Stuffer`] is the other direction: whatever it is given, what it sends has no bare CR or LF and ends
-//! only where the message ends.
+//! [`Stuffer`] is the other direction: whatever it is given, what it sends has no bare CR or LF and no NUL, and
+//! ends only where the message ends.
 
-use memchr::{memchr2, memchr3};
+use memchr::memchr3;
 
 #[cfg(test)]
 mod tests;
@@ -195,7 +195,8 @@ impl Default for Stuffer {
 }
 
 impl Stuffer {
-    /// Appends `text` as it goes over the wire. A bare CR or LF becomes a line end.
+    /// Appends `text` as it goes over the wire. A bare CR or LF becomes a line end, and a NUL, which some leave out
+    /// of what they read, a `?`: neither is in what smap takes, only in what somebody else put into the spool.
     pub fn stuff(&mut self, text: &[u8], wire: &mut Vec<u8>) {
         let mut rest = text;
         while let Some((&octet, after)) = rest.split_first() {
@@ -206,11 +207,15 @@ impl Stuffer {
                     self.line_start = true;
                     self.after_cr = octet == b'\r';
                 }
+                0 => {
+                    wire.push(b'?');
+                    (self.line_start, self.after_cr) = (false, false);
+                }
                 _ => {
                     if self.line_start && octet == b'.' {
                         wire.push(b'.');
                     }
-                    let run = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+                    let run = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
                     let (line, after) = rest.split_at_checked(run).unwrap_or((rest, b""));
                     wire.extend_from_slice(line);
                     self.line_start = false;

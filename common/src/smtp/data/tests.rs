@@ -120,10 +120,10 @@ fn the_checker_finds_what_the_decoder_refuses() {
 }
 
 #[test]
-fn nothing_that_is_stuffed_has_a_bare_line_end() {
-    let alphabet = b"\r\n.a";
-    for number in 0..4usize.pow(7) {
-        let text: Vec<u8> = (0..7).map(|place| alphabet[number / 4usize.pow(place) % 4]).collect();
+fn nothing_that_is_stuffed_has_a_bare_line_end_or_a_nul() {
+    let alphabet = b"\r\n.a\0";
+    for number in 0..5usize.pow(6) {
+        let text: Vec<u8> = (0..6).map(|place| alphabet[number / 5usize.pow(place) % 5]).collect();
         let mut wire = Vec::new();
         let mut stuffer = Stuffer::default();
         let (head, tail) = text.split_at(3);
