@@ -25,13 +25,13 @@ tests! {
     started_as_its_own_user_it_is_confined_too: [Root];
     started_by_an_ordinary_user_it_is_confined_as_far_as_can_be;
     a_message_belongs_to_smap_and_only_smapd_may_read_it: [Root];
-    a_full_disk_is_said_and_leaves_no_message: [Root];
-    a_full_ext4_is_said_and_leaves_no_message: [Root, Program("mkfs.ext4")];
-    a_disk_without_inodes_is_said: [Root];
+    row_103_a_full_disk_is_said_and_leaves_no_message: [Root];
+    row_103_a_full_ext4_is_said_and_leaves_no_message: [Root, Program("mkfs.ext4")];
+    row_103_a_disk_without_inodes_is_said: [Root];
 }
 
 /// The process of the first session.
-fn session_of(listener: &Listener) -> Pid {
+pub(crate) fn session_of(listener: &Listener) -> Pid {
     pid_in(&listener.process.wait_for_log(|line| line.contains("]: connect host=")))
 }
 
@@ -198,6 +198,11 @@ impl Mounted {
         let mut make = Command::new(programs::peer("mkfs.ext4"));
         let make = run(make.args(["-q", "-m", "0"]).arg(image), Stdio::null());
         assert_eq!(make.code, 0, "{make:?}");
+        Self::again(at, image)
+    }
+
+    /// A disk that was there before.
+    pub(crate) fn again(at: &Path, image: &Path) -> Self {
         let mount = run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at), Stdio::null());
         assert_eq!(mount.code, 0, "{mount:?}");
         Self(at.to_owned())
@@ -242,19 +247,19 @@ pub(crate) fn fill(folder: &Path) -> Vec<PathBuf> {
     }
 }
 
-fn a_full_disk_is_said_and_leaves_no_message() {
+fn row_103_a_full_disk_is_said_and_leaves_no_message() {
     let gateway = Gateway::without_spool("");
     let _disk = Mounted::tmpfs(&gateway.spool(), "size=1m,mode=0755");
     assert_full_is_said(&gateway);
 }
 
-fn a_full_ext4_is_said_and_leaves_no_message() {
+fn row_103_a_full_ext4_is_said_and_leaves_no_message() {
     let gateway = Gateway::without_spool("");
     let _disk = Mounted::ext4(&gateway.spool(), &gateway.folder().join("image"));
     assert_full_is_said(&gateway);
 }
 
-fn a_disk_without_inodes_is_said() {
+fn row_103_a_disk_without_inodes_is_said() {
     let gateway = Gateway::without_spool("");
     let _disk = Mounted::tmpfs(&gateway.spool(), "size=1m,nr_inodes=6,mode=0755");
     gateway.layout().create_missing().unwrap();

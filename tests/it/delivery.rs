@@ -3,11 +3,11 @@
 //! Mail goes in as any client sends it. Where smapd is to find it at its start, it is started later.
 
 mod mailboxes;
-mod notifications;
+pub(crate) mod notifications;
 mod operator;
 mod programs;
 mod queue;
-mod relay;
+pub(crate) mod relay;
 mod spool;
 
 use smap_tests::needs::Test;

@@ -20,6 +20,7 @@ mod faults;
 mod greedy;
 #[cfg(target_arch = "x86_64")]
 mod inside;
+mod hostile;
 mod listener;
 mod starting;
 mod superservers;
@@ -47,6 +48,7 @@ fn main() {
         clients::tests(),
         corpus::tests(),
         delivery::tests(),
+        hostile::tests(),
     ];
     let mut trials: Vec<Trial> = with_needs.into_iter().flatten().map(Test::into_trial).collect();
     trials.extend(dialogues::trials());

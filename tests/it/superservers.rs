@@ -121,7 +121,7 @@ fn tcpserver() {
 }
 
 /// smap with one end of a socket as 0, 1 and 2, as inetd starts it.
-fn on_a_socket(command: &mut Command) -> (Child, UnixStream) {
+pub(crate) fn on_a_socket(command: &mut Command) -> (Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let end = || OwnedFd::from(theirs.try_clone().unwrap());
     let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();

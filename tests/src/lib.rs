@@ -1,9 +1,9 @@
 //! The harness of the end-to-end tests: programs, gateways, clients, dialogues.
 //!
 //! [`needs`] says what a test needs and skips it by name, [`programs`] finds and builds what is tested, a
-//! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`client`] a
-//! plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on one spool, a [`sink`] the
-//! server that mail is relayed to. A test stops by panicking.
+//! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`clock`] one that a
+//! test may set, a [`client`] a plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on
+//! one spool, a [`sink`] the server that mail is relayed to. A test stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -13,6 +13,7 @@
 )]
 
 pub mod client;
+pub mod clock;
 pub mod gateway;
 pub mod needs;
 pub mod post;

@@ -28,9 +28,11 @@ pub enum Act {
     Close,
     /// It says nothing, and goes on listening to what it does not answer.
     Silence,
-    /// It begins a reply that has no end.
-    Endless,
-    /// The same, one octet at a time.
+    /// It says exactly these octets.
+    Raw(Vec<u8>),
+    /// It says these octets again and again.
+    Forever(&'static [u8]),
+    /// It begins a reply that has no end, one octet at a time.
     Drip,
     /// It says what a good server says, and does not read any more.
     Deaf,
@@ -41,6 +43,12 @@ impl Act {
     #[must_use]
     pub fn say(text: &str) -> Self {
         Self::Say(text.to_owned())
+    }
+
+    /// It says exactly these octets, of which the first three are a code.
+    #[must_use]
+    pub fn raw(octets: &[u8]) -> Self {
+        Self::Raw(octets.to_owned())
     }
 }
 
@@ -60,6 +68,8 @@ pub struct Received {
     pub recipients: Vec<String>,
     /// The text, without the dots that SMTP adds.
     pub text: Vec<u8>,
+    /// The same as it came, with its end.
+    pub wire: Vec<u8>,
 }
 
 /// A running server; it is gone with its connections when this is dropped.
@@ -342,14 +352,14 @@ impl<'a> Session<'a> {
         if !self.act(act, usual)?.starts_with('3') {
             return Ok(());
         }
-        let text = self.text()?;
+        let wire = self.wire()?;
         let mut recipients = std::mem::take(&mut self.recipients);
         match self.dialect {
             Dialect::Smtp => {
                 let act = script(self.number, ".");
                 // What it says is known before the client can be told.
                 let taken = self.would_say(&act, "250 2.0.0 taken").starts_with('2');
-                self.note(if taken { recipients } else { Vec::new() }, text);
+                self.note(if taken { recipients } else { Vec::new() }, wire);
                 self.act(act, "250 2.0.0 taken")?;
             }
             Dialect::Lmtp => {
@@ -360,7 +370,7 @@ impl<'a> Session<'a> {
                     let act = decisions.next().expect("one for each");
                     self.would_say(act, "250 2.0.0 taken").starts_with('2')
                 });
-                self.note(recipients, text);
+                self.note(recipients, wire);
                 for act in acts {
                     self.act(act, "250 2.0.0 taken")?;
                 }
@@ -369,10 +379,10 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn note(&self, recipients: Vec<String>, text: Vec<u8>) {
+    fn note(&self, recipients: Vec<String>, wire: Vec<u8>) {
         if !recipients.is_empty() {
-            let sender = self.sender.clone();
-            let received = Received { connection: self.number, sender, recipients, text };
+            let (sender, text) = (self.sender.clone(), unstuffed(&wire));
+            let received = Received { connection: self.number, sender, recipients, text, wire };
             self.notes.received.lock().unwrap().push(received);
         }
     }
@@ -381,7 +391,8 @@ impl<'a> Session<'a> {
         match act {
             Act::Usual => usual.to_owned(),
             Act::Say(text) => text.clone(),
-            Act::Close | Act::Silence | Act::Endless | Act::Drip | Act::Deaf => String::new(),
+            Act::Raw(octets) => String::from_utf8_lossy(octets).into_owned(),
+            Act::Close | Act::Silence | Act::Forever(_) | Act::Drip | Act::Deaf => String::new(),
         }
     }
 
@@ -395,8 +406,9 @@ impl<'a> Session<'a> {
                 io::copy(&mut self.stream, &mut io::sink())?;
                 return Err(Over);
             }
-            Act::Endless => loop {
-                self.stream.get_mut().write_all(&[b'2'; 4096])?;
+            Act::Raw(octets) => self.stream.get_mut().write_all(&octets)?,
+            Act::Forever(octets) => loop {
+                self.stream.get_mut().write_all(octets)?;
             },
             Act::Drip => loop {
                 self.stream.get_mut().write_all(b"2")?;
@@ -424,17 +436,26 @@ impl<'a> Session<'a> {
         if line.ends_with(b"\n") { Ok(line) } else { Err(Over) }
     }
 
-    /// Up to the dot; only CRLF ends a line.
-    fn text(&mut self) -> Result<Vec<u8>, Over> {
-        let mut text: Vec<u8> = Vec::new();
+    /// Up to the dot, and with it; only CRLF ends a line.
+    fn wire(&mut self) -> Result<Vec<u8>, Over> {
+        let mut wire: Vec<u8> = Vec::new();
         loop {
             let line = self.octets()?;
-            let begins = text.is_empty() || text.ends_with(b"\r\n");
-            match line.strip_prefix(b".").filter(|_| begins) {
-                Some(b"\r\n") => return Ok(text),
-                Some(rest) => text.extend_from_slice(rest),
-                None => text.extend_from_slice(&line),
+            let begins = wire.is_empty() || wire.ends_with(b"\r\n");
+            wire.extend_from_slice(&line);
+            if begins && line == b".\r\n" {
+                return Ok(wire);
             }
         }
     }
+}
+
+/// What a text stands for that came over the wire (RFC 5321 section 4.5.2).
+fn unstuffed(wire: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(wire.len());
+    for line in wire.strip_suffix(b".\r\n").unwrap_or(wire).split_inclusive(|&octet| octet == b'\n') {
+        let begins = text.is_empty() || text.ends_with(b"\r\n");
+        text.extend_from_slice(line.strip_prefix(b".").filter(|_| begins).unwrap_or(line));
+    }
+    text
 }

@@ -32,7 +32,7 @@ tests! {
     each_of_five_hundred_messages_of_smtp_source_arrives_once: [Program("smtp-source")];
     the_trace_says_from_whom_for_whom_and_the_way;
     each_recipient_has_a_mailbox_and_a_copy;
-    a_name_that_leaves_its_folder_is_no_mailbox;
+    row_047_a_name_that_leaves_its_folder_is_no_mailbox;
     a_maildir_whose_folder_is_missing_waits_for_it;
     a_symbolic_link_is_no_mailbox;
     a_locked_mbox_does_not_delay_a_maildir;
@@ -331,7 +331,7 @@ fn each_recipient_has_a_mailbox_and_a_copy() {
     assert_eq!(fs::read_dir(post.path("mail")).unwrap().count(), 3);
 }
 
-fn a_name_that_leaves_its_folder_is_no_mailbox() {
+fn row_047_a_name_that_leaves_its_folder_is_no_mailbox() {
     let post = Post::new(|folder| {
         let mail = folder.join("mail").display().to_string();
         format!(

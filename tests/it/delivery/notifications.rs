@@ -16,14 +16,14 @@ tests! {
     a_sender_is_told_of_a_failure: [Program("python3")];
     a_notification_says_what_the_next_host_said: [Program("python3")];
     one_notification_speaks_of_all_who_failed: [Program("python3")];
-    a_sender_gets_back_what_he_asked_for: [Program("python3")];
-    a_large_message_goes_back_without_its_body: [Program("python3")];
-    a_sender_who_wants_to_hear_nothing_hears_nothing;
+    row_120_a_sender_gets_back_what_he_asked_for: [Program("python3")];
+    row_120_a_large_message_goes_back_without_its_body: [Program("python3")];
+    row_123_a_sender_who_wants_to_hear_nothing_hears_nothing;
     a_sender_who_wants_to_hear_only_of_delay_hears_of_no_failure;
-    the_null_sender_is_never_told;
-    a_double_bounce_goes_to_the_administrator: [Program("python3")];
-    a_double_bounce_without_an_administrator_is_set_aside;
-    an_administrator_who_cannot_be_told_is_not_told_of_it;
+    row_118_the_null_sender_is_never_told;
+    row_118_a_double_bounce_goes_to_the_administrator: [Program("python3")];
+    row_118_a_double_bounce_without_an_administrator_is_set_aside;
+    row_118_an_administrator_who_cannot_be_told_is_not_told_of_it;
     the_administrator_is_told_of_what_is_set_aside;
     the_administrator_gets_one_letter_a_minute;
     a_message_that_expires_fails_with_5_4_7: [Program("python3")];
@@ -37,14 +37,14 @@ const FROM: &str = "a@example.com";
 const TEXT: &str = "Subject: greetings\r\nFrom: <a@example.com>\r\nTo: <b@no.example>\r\n\r\nthe body itself";
 
 /// Senders have Maildirs; `no.example` refuses everyone.
-fn post(lines: &str) -> Post {
+pub(crate) fn post(lines: &str) -> Post {
     Post::with_maildirs(&format!(
         "smapd: retry 1s\n{lines}\nsmap, smapd: domain no.example error:5.1.1:550 No such user here"
     ))
 }
 
 /// The fields of the only notification in a Maildir.
-fn notice(post: &Post, user: &str) -> BTreeMap<String, String> {
+pub(crate) fn notice(post: &Post, user: &str) -> BTreeMap<String, String> {
     let folder = post.path("mail").join(user).join("new");
     let files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1);
@@ -56,7 +56,7 @@ fn notice(post: &Post, user: &str) -> BTreeMap<String, String> {
     output.lines().filter_map(pair).collect()
 }
 
-fn assert_fields(fields: &BTreeMap<String, String>, wanted: &[(&str, &str)]) {
+pub(crate) fn assert_fields(fields: &BTreeMap<String, String>, wanted: &[(&str, &str)]) {
     for (name, value) in wanted {
         assert_eq!(fields.get(*name).map(String::as_str), Some(*value), "{name} in {fields:#?}");
     }
@@ -64,7 +64,7 @@ fn assert_fields(fields: &BTreeMap<String, String>, wanted: &[(&str, &str)]) {
 }
 
 /// Waits until the notification about a message is delivered, too.
-fn told(smapd: &Smapd, id: &str) -> String {
+pub(crate) fn told(smapd: &Smapd, id: &str) -> String {
     let (notification, to) = smapd.notification(id);
     smapd.removed(&notification);
     to
@@ -142,7 +142,7 @@ fn one_notification_speaks_of_all_who_failed() {
     assert_eq!(post.maildir("ok").len(), 1);
 }
 
-fn a_sender_gets_back_what_he_asked_for() {
+fn row_120_a_sender_gets_back_what_he_asked_for() {
     let post = post("");
     let smapd = post.smapd();
     for (user, ret, kind, whole) in
@@ -156,7 +156,7 @@ fn a_sender_gets_back_what_he_asked_for() {
     }
 }
 
-fn a_large_message_goes_back_without_its_body() {
+fn row_120_a_large_message_goes_back_without_its_body() {
     let post = post("");
     let smapd = post.smapd();
     let id = post.send(FROM, &["b@no.example"], &format!("{TEXT}\r\n{}", "x\r\n".repeat(500_000)));
@@ -180,7 +180,7 @@ fn assert_silent(from: &str, parameter: &str) {
     post.assert_spool_is_empty();
 }
 
-fn a_sender_who_wants_to_hear_nothing_hears_nothing() {
+fn row_123_a_sender_who_wants_to_hear_nothing_hears_nothing() {
     assert_silent("<a@example.com>", " NOTIFY=NEVER");
 }
 
@@ -188,7 +188,7 @@ fn a_sender_who_wants_to_hear_only_of_delay_hears_of_no_failure() {
     assert_silent("<a@example.com>", " NOTIFY=DELAY");
 }
 
-fn the_null_sender_is_never_told() {
+fn row_118_the_null_sender_is_never_told() {
     let post = post("smapd: badadmin admin@example.com");
     let smapd = post.smapd();
     let id = post.send("", &["b@no.example"], TEXT);
@@ -200,7 +200,7 @@ fn the_null_sender_is_never_told() {
     post.assert_spool_is_empty();
 }
 
-fn a_double_bounce_goes_to_the_administrator() {
+fn row_118_a_double_bounce_goes_to_the_administrator() {
     let post = post("smapd: badadmin admin@example.com");
     let smapd = post.smapd();
     let id = post.send("nobody@no.example", &["b@no.example"], TEXT);
@@ -228,7 +228,7 @@ fn assert_set_aside(post: &Post, id: &str) {
     assert!(post.names("incoming").is_empty() && post.names("queue").is_empty());
 }
 
-fn a_double_bounce_without_an_administrator_is_set_aside() {
+fn row_118_a_double_bounce_without_an_administrator_is_set_aside() {
     let post = post("");
     let smapd = post.smapd();
     let id = post.send("nobody@no.example", &["b@no.example"], TEXT);
@@ -241,7 +241,7 @@ fn a_double_bounce_without_an_administrator_is_set_aside() {
     assert!(kept.contains("the body itself"), "{kept}");
 }
 
-fn an_administrator_who_cannot_be_told_is_not_told_of_it() {
+fn row_118_an_administrator_who_cannot_be_told_is_not_told_of_it() {
     let post = post("smapd: badadmin admin@no.example");
     let smapd = post.smapd();
     let id = post.send("", &["b@no.example"], TEXT);

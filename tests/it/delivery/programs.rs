@@ -16,8 +16,8 @@ use crate::superservers::dialogue;
 tests! {
     sendmail_is_called_with_exactly_these_arguments;
     sendmail_is_told_the_null_sender;
-    a_recipient_that_looks_like_an_option_is_none;
-    a_pipe_gets_its_arguments_without_a_shell;
+    row_048_a_recipient_that_looks_like_an_option_is_none;
+    row_030_a_pipe_gets_its_arguments_without_a_shell;
     a_pipe_runs_once_for_each_recipient;
     a_program_has_a_clean_environment_and_no_other_descriptors;
     a_message_with_a_lone_dot_arrives_whole;
@@ -160,7 +160,7 @@ fn sendmail_is_told_the_null_sender() {
     assert_eq!(stub.calls()[0].given(), ["-oi", "-f", "<>", "--", "b@example.com"]);
 }
 
-fn a_recipient_that_looks_like_an_option_is_none() {
+fn row_048_a_recipient_that_looks_like_an_option_is_none() {
     let (post, stub) = with_sendmail("");
     let smapd = post.smapd();
     let id = post.send("", &["-C/etc/shadow@example.com", "--help@example.com"], "hello");
@@ -172,7 +172,7 @@ fn a_recipient_that_looks_like_an_option_is_none() {
     assert_eq!(stub.calls()[1].given(), ["-oi", "-f", "-q@sender.example", "--", "b@example.com"]);
 }
 
-fn a_pipe_gets_its_arguments_without_a_shell() {
+fn row_030_a_pipe_gets_its_arguments_without_a_shell() {
     let (post, stub) = with_pipe("--user=%u -f %s \"two words\" $HOME `id` ; %d 50%%");
     let smapd = post.smapd();
     let id = post.send(FROM, &["\"b c;d\"@example.com"], "hello");

@@ -1,4 +1,4 @@
-//! SMTP and LMTP to the next host: which one is taken, who got what, and servers that lie.
+//! SMTP and LMTP to the next host: which one is taken, and who got what. Servers that lie: `hostile/servers.rs`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,9 +19,8 @@ tests! {
     a_host_that_is_busy_is_passed_over;
     a_host_that_is_busy_at_the_sender_is_passed_over;
     a_host_that_closes_at_the_sender_is_passed_over;
-    of_several_recipients_each_has_his_own_outcome;
     a_text_that_is_refused_is_refused_for_all_of_its_recipients;
-    the_words_of_the_next_host_forge_no_line_of_the_log;
+    row_110_the_words_of_the_next_host_forge_no_line_of_the_log;
     parameters_of_the_sender_go_along;
     one_connection_serves_a_burst;
     a_host_that_is_down_gets_the_mail_when_it_is_up;
@@ -29,26 +28,16 @@ tests! {
     a_deferral_outlives_sigkill;
     who_has_the_message_does_not_get_it_again_over_sigkill;
     what_was_under_way_at_sigkill_arrives_after_it;
-    a_server_that_closes_after_its_greeting;
-    a_server_that_closes_at_once;
-    a_server_that_refuses_with_its_greeting;
-    a_server_that_says_354_to_a_recipient;
-    a_server_whose_reply_has_no_end;
-    a_server_whose_greeting_drips;
-    a_server_that_says_nothing;
-    a_server_that_says_nothing_to_the_text;
-    a_server_that_closes_in_the_text;
-    a_server_that_talks_nonsense;
     a_server_that_does_not_read_the_text_is_given_up_at_rest;
     lmtp_over_a_unix_socket;
     lmtp_over_a_port;
     lmtp_that_closes_between_its_replies;
 }
 
-const FROM: &str = "a@sender.example";
+pub(crate) const FROM: &str = "a@sender.example";
 
 /// The lines for these sinks: example.com at the first, and `mail` for local.example.
-fn lines(folder: &Path, options: &str, to: &str) -> String {
+pub(crate) fn lines(folder: &Path, options: &str, to: &str) -> String {
     let mail = folder.join("mail");
     format!(
         "smapd: retry 1s\n\
@@ -58,7 +47,7 @@ fn lines(folder: &Path, options: &str, to: &str) -> String {
     )
 }
 
-fn to_port(port: u16) -> Post {
+pub(crate) fn to_port(port: u16) -> Post {
     Post::new(|folder| lines(folder, "", &format!("smtp:[127.0.0.1]:{port}")))
 }
 
@@ -126,35 +115,6 @@ fn a_host_that_closes_at_the_sender_is_passed_over() {
     assert_is_passed_over_at_the_sender(Act::Close);
 }
 
-fn of_several_recipients_each_has_his_own_outcome() {
-    let open = Arc::new(AtomicBool::new(false));
-    let later = Arc::clone(&open);
-    let sink = Sink::scripted(move |_, line| match line.strip_prefix("RCPT TO:") {
-        Some(rest) if rest.starts_with("<c@") && !later.load(Ordering::SeqCst) => {
-            Act::say("450 4.2.1 greylisted")
-        }
-        Some(rest) if rest.starts_with("<d@") => Act::say("550 5.1.1 no such user"),
-        _ => Act::Usual,
-    });
-    let post = to_port(sink.port());
-    let smapd = post.smapd();
-    let to = ["b@example.com", "c@example.com", "d@example.com", "e@example.com"];
-    let id = post.send("", &to, "hello");
-    assert!(smapd.outcome(&id, "b@example.com", "sent").contains("dsn=2.0.0"));
-    let line = smapd.outcome(&id, "c@example.com", "deferred");
-    assert!(line.contains("dsn=4.2.1") && line.contains("450 4.2.1 greylisted"), "{line}");
-    let line = smapd.outcome(&id, "d@example.com", "failed");
-    assert!(line.contains("dsn=5.1.1") && line.contains("550 5.1.1 no such user"), "{line}");
-    assert_eq!(sink.received()[0].recipients, ["<b@example.com>", "<e@example.com>"]);
-    open.store(true, Ordering::SeqCst);
-    let _sent = smapd.outcome(&id, "c@example.com", "sent");
-    let received = sink.received();
-    assert_eq!(received.len(), 2);
-    assert_eq!(received[1].recipients, ["<c@example.com>"]);
-    let asked_for_d = sink.lines().iter().filter(|(_, line)| line.starts_with("RCPT TO:<d@")).count();
-    assert_eq!(asked_for_d, 1);
-}
-
 fn a_text_that_is_refused_is_refused_for_all_of_its_recipients() {
     let sink = Sink::scripted(|_, line| if line == "." { Act::say("554 5.7.1 spam") } else { Act::Usual });
     let post = to_port(sink.port());
@@ -166,7 +126,7 @@ fn a_text_that_is_refused_is_refused_for_all_of_its_recipients() {
     }
 }
 
-fn the_words_of_the_next_host_forge_no_line_of_the_log() {
+fn row_110_the_words_of_the_next_host_forge_no_line_of_the_log() {
     let words = "450-4.2.1 \" status=sent\u{1b}[31m\r\n450 4.2.1 id=0\" to=<z>";
     let sink = Sink::scripted(move |_, line| if line == "." { Act::say(words) } else { Act::Usual });
     let post = to_port(sink.port());
@@ -292,73 +252,6 @@ fn what_was_under_way_at_sigkill_arrives_after_it() {
     smapd.removed(&id);
     assert_eq!(sink.received().len(), 1);
     post.assert_spool_is_empty();
-}
-
-/// Only what the server does until it is told to be good: mail for it waits, other mail goes on, and in the end it
-/// has the message once.
-fn assert_only_its_own_mail_waits(act: Act, at: &'static str) {
-    let good = Arc::new(AtomicBool::new(false));
-    let now_good = Arc::clone(&good);
-    let sink = Sink::scripted(move |_, line| {
-        let its_time = if at.is_empty() { line.is_empty() } else { line.starts_with(at) };
-        if its_time && !now_good.load(Ordering::SeqCst) { act.clone() } else { Act::Usual }
-    });
-    let to = format!("smtp:[127.0.0.1]:{}", sink.port());
-    let post = Post::new(|folder| lines(folder, "timeout=1s", &to));
-    let smapd = post.smapd();
-    let id = post.send(FROM, &["b@example.com"], "hello");
-    eventually("the server is asked", || (sink.connections() > 0).then_some(()));
-    let other = post.send(FROM, &["b@local.example"], "hello");
-    smapd.removed(&other);
-    let line = smapd.outcome(&id, "b@example.com", "deferred");
-    assert!(line.contains(" dsn=4."), "{line}");
-    let after = post.send(FROM, &["b@local.example"], "hello");
-    smapd.removed(&after);
-    good.store(true, Ordering::SeqCst);
-    smapd.removed(&id);
-    assert_eq!(sink.received().len(), 1);
-    assert_eq!(post.maildir("b").len(), 2);
-    post.assert_spool_is_empty();
-}
-
-fn a_server_that_closes_after_its_greeting() {
-    assert_only_its_own_mail_waits(Act::Close, "EHLO");
-}
-
-fn a_server_that_closes_at_once() {
-    assert_only_its_own_mail_waits(Act::Close, "");
-}
-
-fn a_server_that_refuses_with_its_greeting() {
-    assert_only_its_own_mail_waits(Act::say("554 5.3.2 no service here"), "");
-}
-
-fn a_server_that_says_354_to_a_recipient() {
-    assert_only_its_own_mail_waits(Act::say("354 go on"), "RCPT");
-}
-
-fn a_server_whose_reply_has_no_end() {
-    assert_only_its_own_mail_waits(Act::Endless, "MAIL");
-}
-
-fn a_server_whose_greeting_drips() {
-    assert_only_its_own_mail_waits(Act::Drip, "");
-}
-
-fn a_server_that_says_nothing() {
-    assert_only_its_own_mail_waits(Act::Silence, "");
-}
-
-fn a_server_that_says_nothing_to_the_text() {
-    assert_only_its_own_mail_waits(Act::Silence, ".");
-}
-
-fn a_server_that_closes_in_the_text() {
-    assert_only_its_own_mail_waits(Act::Close, ".");
-}
-
-fn a_server_that_talks_nonsense() {
-    assert_only_its_own_mail_waits(Act::say("\u{0}HTTP/1.1 400 Bad Request"), "");
 }
 
 /// More than fits between the two; smapd waits for it without working.

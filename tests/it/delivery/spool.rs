@@ -23,17 +23,17 @@ use smap_tests::{eventually, tests};
 use crate::confinement::{Mounted, fill};
 
 tests! {
-    a_file_with_a_foreign_name_is_set_aside;
-    a_file_with_a_name_that_is_not_text_is_set_aside;
-    a_hidden_file_is_set_aside;
-    a_fifo_is_set_aside;
-    a_symbolic_link_is_set_aside;
-    a_hard_link_is_set_aside;
-    a_folder_is_set_aside;
-    a_file_of_another_owner_is_set_aside: [Root];
-    a_message_with_a_broken_checksum_is_set_aside;
-    a_message_with_a_broken_envelope_is_set_aside;
-    a_message_under_the_name_of_another_is_set_aside;
+    row_106_a_file_with_a_foreign_name_is_set_aside;
+    row_106_a_file_with_a_name_that_is_not_text_is_set_aside;
+    row_106_a_hidden_file_is_set_aside;
+    row_106_a_fifo_is_set_aside;
+    row_106_a_symbolic_link_is_set_aside;
+    row_106_a_hard_link_is_set_aside;
+    row_106_a_folder_is_set_aside;
+    row_106_a_file_of_another_owner_is_set_aside: [Root];
+    row_106_a_message_with_a_broken_checksum_is_set_aside;
+    row_106_a_message_with_a_broken_envelope_is_set_aside;
+    row_106_a_message_under_the_name_of_another_is_set_aside;
     nothing_in_bad_is_overwritten;
     a_reason_follows_no_symbolic_link;
     a_baddir_that_is_missing_is_made;
@@ -108,7 +108,7 @@ fn assert_is_set_aside(post: &Post, smapd: &Smapd, name: &str, reason: &str) {
     assert!(bad.join(name).symlink_metadata().is_ok(), "{:?}", post.names("bad"));
 }
 
-fn a_file_with_a_foreign_name_is_set_aside() {
+fn row_106_a_file_with_a_foreign_name_is_set_aside() {
     assert_set_aside(
         |_, staging| {
             let path = staging.join("stranger");
@@ -119,7 +119,7 @@ fn a_file_with_a_foreign_name_is_set_aside() {
     );
 }
 
-fn a_hidden_file_is_set_aside() {
+fn row_106_a_hidden_file_is_set_aside() {
     assert_set_aside(
         |_, staging| {
             let path = staging.join("stranger");
@@ -131,7 +131,7 @@ fn a_hidden_file_is_set_aside() {
 }
 
 /// It does not stop the queue. What it is called in `bad/` is not said here.
-fn a_file_with_a_name_that_is_not_text_is_set_aside() {
+fn row_106_a_file_with_a_name_that_is_not_text_is_set_aside() {
     use std::os::unix::ffi::OsStrExt;
     let post = Post::with_maildirs("");
     let name = std::ffi::OsStr::from_bytes(b"x\xff\xfe\n");
@@ -147,7 +147,7 @@ fn a_file_with_a_name_that_is_not_text_is_set_aside() {
     assert!(!path.exists());
 }
 
-fn a_fifo_is_set_aside() {
+fn row_106_a_fifo_is_set_aside() {
     assert_set_aside(
         |_, staging| {
             let path = staging.join("fifo");
@@ -158,7 +158,7 @@ fn a_fifo_is_set_aside() {
     );
 }
 
-fn a_symbolic_link_is_set_aside() {
+fn row_106_a_symbolic_link_is_set_aside() {
     assert_set_aside(
         |post, staging| {
             let (message, _) = message(post, staging);
@@ -170,7 +170,7 @@ fn a_symbolic_link_is_set_aside() {
     );
 }
 
-fn a_hard_link_is_set_aside() {
+fn row_106_a_hard_link_is_set_aside() {
     assert_set_aside(
         |post, staging| {
             let (message, name) = message(post, staging);
@@ -181,7 +181,7 @@ fn a_hard_link_is_set_aside() {
     );
 }
 
-fn a_folder_is_set_aside() {
+fn row_106_a_folder_is_set_aside() {
     assert_set_aside(
         |_, staging| {
             let path = staging.join("folder");
@@ -192,7 +192,7 @@ fn a_folder_is_set_aside() {
     );
 }
 
-fn a_file_of_another_owner_is_set_aside() {
+fn row_106_a_file_of_another_owner_is_set_aside() {
     assert_set_aside(
         |post, staging| {
             let (message, name) = message(post, staging);
@@ -216,11 +216,11 @@ fn changed(post: &Post, staging: &Path, from: &str, to: &str) -> (PathBuf, Strin
     (message, name)
 }
 
-fn a_message_with_a_broken_checksum_is_set_aside() {
+fn row_106_a_message_with_a_broken_checksum_is_set_aside() {
     assert_set_aside(|post, staging| changed(post, staging, "hello", "hullo"), "checksum");
 }
 
-fn a_message_with_a_broken_envelope_is_set_aside() {
+fn row_106_a_message_with_a_broken_envelope_is_set_aside() {
     let make: Maker = |post, staging| changed(post, staging, "RCPT <poison@", "RCPT <poison@@");
     for comes_later in [false, true] {
         let post = Post::with_maildirs("");
@@ -242,7 +242,7 @@ fn a_message_with_a_broken_envelope_is_set_aside() {
     }
 }
 
-fn a_message_under_the_name_of_another_is_set_aside() {
+fn row_106_a_message_under_the_name_of_another_is_set_aside() {
     assert_set_aside(
         |post, staging| {
             let (message, _) = message(post, staging);

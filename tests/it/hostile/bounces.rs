@@ -1,0 +1,2 @@
+use smap_tests::tests;
+tests! {}
