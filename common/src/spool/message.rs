@@ -8,11 +8,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::draft::{END_LENGTH, end_record};
@@ -163,12 +163,13 @@ impl Message {
                 return Ok(Opened::Poison(Poison::NotAFile));
             }
             // Where it is our rights that are too small every message is in the same case, and none is set aside.
-            Err(Errno::EACCES) if lets_nobody_read(folder, name)? => {
-                return Ok(Opened::Poison(Poison::Unreadable));
+            Err(Errno::EACCES) => {
+                let facts = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                return judge(&facts, owners).map(Opened::Poison).ok_or(Errno::EACCES.into());
             }
             Err(errno) => return Err(errno.into()),
         };
-        if let Some(poison) = judge(&file, owners)? {
+        if let Some(poison) = judge(&fstat(&file)?, owners).filter(|poison| *poison != Poison::Unreadable) {
             return Ok(Opened::Poison(poison));
         }
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
@@ -204,19 +205,14 @@ pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool>
     Ok(true)
 }
 
-fn lets_nobody_read(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
-    let facts = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-    Ok(facts.st_mode & 0o440 != 0o440)
-}
-
-fn judge(file: &File, owners: &[u32]) -> io::Result<Option<Poison>> {
-    let facts = file.metadata()?;
-    Ok(match facts {
-        _ if !facts.is_file() => Some(Poison::NotAFile),
-        _ if facts.nlink() > 1 => Some(Poison::Linked),
-        _ if !owners.contains(&facts.uid()) => Some(Poison::Owner(facts.uid())),
+fn judge(facts: &FileStat, owners: &[u32]) -> Option<Poison> {
+    match facts {
+        _ if facts.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() => Some(Poison::NotAFile),
+        _ if facts.st_nlink > 1 => Some(Poison::Linked),
+        _ if !owners.contains(&facts.st_uid) => Some(Poison::Owner(facts.st_uid)),
+        _ if facts.st_mode & 0o440 != 0o440 => Some(Poison::Unreadable),
         _ => None,
-    })
+    }
 }
 
 /// What the END record says.
