@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use smap_common::clock::Timestamp;
 use smap_common::exit::Exit;
-use smap_common::spool::{Message, Opened, QueueId, QueueState};
+use smap_common::spool::{Expected, Message, Opened, QueueId, QueueState};
 
 use crate::error::Error;
 
@@ -123,10 +123,11 @@ impl<'a> Spool<'a> {
     fn entry(&self, id: QueueId, seen: Place) -> Result<Option<Entry>, Error> {
         let accounts = self.site.layout.accounts();
         let owners = [accounts.smap_uid, accounts.smapd_uid];
+        let expected = Expected { owners, maxbytes: self.site.smap.maxbytes };
         // smapd may have moved it in the meantime.
         for place in [seen, Place::Queue] {
             let failed = |cause: io::Error| Error::Spool(self.path(place).join(id.as_str()), cause);
-            let found = match Message::open(self.fd(place).as_fd(), id.as_str(), &owners).map_err(failed)? {
+            let found = match Message::open(self.fd(place).as_fd(), id.as_str(), &expected).map_err(failed)? {
                 Opened::Gone => continue,
                 Opened::Busy => Entry::Writing { id },
                 Opened::Unfinished => Entry::Unfinished { id },

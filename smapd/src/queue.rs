@@ -20,8 +20,8 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
 use smap_common::spool::{
-    self, Committed, Draft, Incoming, Layout, Message, Opened, QueueId, QueueState, StateFile, Void,
-    remove_unfinished, state_name,
+    self, Committed, Draft, Expected, Incoming, Layout, Message, Opened, QueueId, QueueState, StateFile,
+    Void, remove_unfinished, state_name,
 };
 
 /// How the name of a state ends.
@@ -181,12 +181,12 @@ impl Queue {
         Ok(names)
     }
 
-    /// Opens a message.
+    /// Opens a message; `maxbytes` is what the table says.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn open_message(&self, place: Place, name: &str) -> io::Result<Opened> {
-        Message::open(self.folder(place), name, &self.owners)
+    pub fn open_message(&self, place: Place, name: &str, maxbytes: u64) -> io::Result<Opened> {
+        Message::open(self.folder(place), name, &Expected { owners: self.owners, maxbytes })
     }
 
     /// What is remembered of a message, if anything is.

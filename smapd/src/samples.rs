@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use smap_common::envelope::Envelope;
-use smap_common::spool::{Draft, Incoming, Message, Opened};
+use smap_common::spool::{Draft, Expected, Incoming, Message, Opened};
 use tempfile::TempDir;
 
 /// One recipient, one client.
@@ -24,7 +24,8 @@ pub(crate) fn spooled(envelope: &str, body: &[u8]) -> (TempDir, Message) {
     draft.write(body).unwrap();
     let proof = draft.commit().unwrap();
     let owner = nix::unistd::geteuid().as_raw();
-    match Message::open(fd.as_fd(), proof.id().as_str(), &[owner]).unwrap() {
+    let expected = Expected { owners: [owner; 2], maxbytes: 0 };
+    match Message::open(fd.as_fd(), proof.id().as_str(), &expected).unwrap() {
         Opened::Message(message) => (spool, *message),
         other => panic!("{other:?}"),
     }

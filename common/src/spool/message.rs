@@ -26,6 +26,21 @@ mod tests;
 const SMALL: u64 = 64 * 1024;
 /// How much of a larger one is read at a time.
 const CHUNK: usize = 64 * 1024;
+/// A file up to this size is read whatever `maxbytes` says now: it may have been larger when the message came.
+const ALWAYS: u64 = 1 << 30;
+/// What stands around a body, at most.
+const FRAME: u64 = 32 << 20;
+
+const _: () = assert!(MAX_ENVELOPE < 32 << 20);
+
+/// What is expected of a message file.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// Whose it may be.
+    pub owners: [u32; 2],
+    /// Octets of the longest body that smap takes.
+    pub maxbytes: u64,
+}
 
 /// What opening a spool file found.
 #[derive(Debug)]
@@ -59,6 +74,8 @@ pub enum Poison {
     Envelope(BadEnvelope),
     /// Its envelope names another message.
     OtherId(QueueId),
+    /// It is so long that reading it would hold up everything else: smap cannot have written it.
+    TooLong,
     /// Its END record does not agree with it.
     Checksum,
     /// It has a record that this version must understand and does not.
@@ -75,6 +92,7 @@ impl fmt::Display for Poison {
             Self::Unreadable => f.write_str("its mode lets nobody read it"),
             Self::Envelope(fault) => fault.fmt(f),
             Self::OtherId(id) => write!(f, "the envelope is that of {id}"),
+            Self::TooLong => f.write_str("the file is longer than any message"),
             Self::Checksum => f.write_str("the checksum is wrong"),
             Self::UnknownRecord => f.write_str("a record of an unknown kind"),
         }
@@ -148,11 +166,11 @@ impl Body {
 }
 
 impl Message {
-    /// Opens `name` in `folder`, where files belong to one of `owners`.
+    /// Opens `name` in `folder`.
     ///
     /// # Errors
     /// The disk fails, or this process may not read the file.
-    pub fn open(folder: BorrowedFd<'_>, name: &str, owners: &[u32]) -> io::Result<Opened> {
+    pub fn open(folder: BorrowedFd<'_>, name: &str, expected: &Expected) -> io::Result<Opened> {
         let Ok(id) = name.parse::<QueueId>() else { return Ok(Opened::Poison(Poison::Name)) };
         let flags =
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
@@ -165,17 +183,19 @@ impl Message {
             // Where it is our rights that are too small every message is in the same case, and none is set aside.
             Err(Errno::EACCES) => {
                 let facts = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-                return judge(&facts, owners).map(Opened::Poison).ok_or(Errno::EACCES.into());
+                return judge(&facts, &expected.owners).map(Opened::Poison).ok_or(Errno::EACCES.into());
             }
             Err(errno) => return Err(errno.into()),
         };
-        if let Some(poison) = judge(&fstat(&file)?, owners).filter(|poison| *poison != Poison::Unreadable) {
+        if let Some(poison) =
+            judge(&fstat(&file)?, &expected.owners).filter(|poison| *poison != Poison::Unreadable)
+        {
             return Ok(Opened::Poison(poison));
         }
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Ok(locked) => {
                 let file = locked.unlock().map_err(|(_, errno)| io::Error::from(errno))?;
-                Ok(read(file, id)?.unwrap_or_else(Opened::Poison))
+                Ok(read(file, id, expected)?.unwrap_or_else(Opened::Poison))
             }
             Err((_, Errno::EWOULDBLOCK)) => Ok(Opened::Busy),
             Err((_, errno)) => Err(errno.into()),
@@ -222,7 +242,7 @@ struct End {
     checksum: u32,
 }
 
-fn read(file: File, id: QueueId) -> io::Result<Result<Opened, Poison>> {
+fn read(file: File, id: QueueId, expected: &Expected) -> io::Result<Result<Opened, Poison>> {
     let size = file.metadata()?.len();
     let end_length = u64::try_from(END_LENGTH).unwrap_or_default();
     let Some(covered) = size.checked_sub(end_length) else { return Ok(Ok(Opened::Unfinished)) };
@@ -237,6 +257,9 @@ fn read(file: File, id: QueueId) -> io::Result<Result<Opened, Poison>> {
     let mut tail = [0; END_LENGTH];
     whole.read_at(covered, &mut tail)?;
     let Some(end) = parse_end(&tail) else { return Ok(Ok(Opened::Unfinished)) };
+    if size > expected.maxbytes.max(ALWAYS).saturating_add(FRAME) {
+        return Ok(Err(Poison::TooLong));
+    }
     let mut head = Vec::new();
     let mut checksum = crc32fast::Hasher::new();
     let checked = Body { store: whole.store, start: 0, length: covered };

@@ -54,7 +54,7 @@ pub use draft::{Committed, Draft, Folder, SpoolFile, StoreError, Void};
 pub use id::{BadQueueId, QueueId};
 pub use incoming::{Incoming, Locked};
 pub use layout::{Accounts, Layout, LayoutFault};
-pub use message::{Body, Message, Opened, Poison, remove_unfinished};
+pub use message::{Body, Expected, Message, Opened, Poison, remove_unfinished};
 pub use state::{Mark, Outcome, QueueState, StateFile, state_name};
 
 /// Where smap creates messages.

@@ -352,7 +352,7 @@ impl Engine {
         if let Some(active) = self.unsaved.remove(&id) {
             return self.attempt(active);
         }
-        match (self.queue.open_message(place, id.as_str()), place) {
+        match (self.queue.open_message(place, id.as_str(), self.site.smap.maxbytes), place) {
             (Ok(Opened::Message(message)), _) => match self.queue.state(id) {
                 Ok(state) => self.attempt_if_there_is_room(Active::new(*message, place, state)),
                 Err(error) => self.trouble(id, &error),

@@ -38,7 +38,8 @@ fn spooled(body: &[u8]) -> TempDir {
 
 fn open(folder: &Path, name: &str) -> Opened {
     let owner = nix::unistd::geteuid().as_raw();
-    Message::open(File::open(folder).unwrap().as_fd(), name, &[owner]).unwrap()
+    let expected = Expected { owners: [owner; 2], maxbytes: 0 };
+    Message::open(File::open(folder).unwrap().as_fd(), name, &expected).unwrap()
 }
 
 fn text(body: &Body) -> Vec<u8> {
@@ -143,7 +144,8 @@ fn what_is_not_a_message_file_is_poison() {
     clear();
     assert_eq!(poison(open(dir, "..")), Poison::Name);
     assert_eq!(poison(open(dir, "core")), Poison::Name);
-    let strangers = Message::open(File::open(dir).unwrap().as_fd(), id().as_str(), &[12345]).unwrap();
+    let expected = Expected { owners: [12345; 2], maxbytes: 0 };
+    let strangers = Message::open(File::open(dir).unwrap().as_fd(), id().as_str(), &expected).unwrap();
     assert!(matches!(strangers, Opened::Poison(Poison::Owner(_))));
 }
 
