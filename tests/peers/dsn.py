@@ -39,7 +39,7 @@ def report(path):
     content = returned.get_payload()
     inner = content[0] if isinstance(content, list) else email.message_from_bytes(
         returned.get_payload(decode=True), policy=email.policy.SMTPUTF8)
-    fields("returned.", inner, ["Subject", "From", "To"])
+    fields("returned.", inner, ["Subject"])
     for part in message.walk():
         for defect in part.defects:
             say("defect", repr(defect))
