@@ -54,6 +54,7 @@ fn main() {
     trials.extend(dialogues::trials());
     trials.push(greedy::measurement());
     trials.extend(faults::trials(&trials));
+    trials.push(hostile::table::trial(trials.iter().map(|trial| trial.name().to_owned()).collect()));
     if !arguments.list {
         programs::build();
         process::adopt_orphans();

@@ -194,13 +194,16 @@ fn row_122_no_message_holds_the_boundary_of_its_notification() {
         assert_eq!(text.matches(&format!("\n--{boundary}")).count(), 4, "{text}");
         assert_fields(&notice(&post, "a"), &[("returned.Subject", "greetings")]);
         // The next one is given this one's, and its beginning.
-        body =
-            format!("{body}\r\n--{boundary}--\r\n--{boundary}\r\nX-Evil: yes\r\n--{}\r\n", &boundary[..10]);
+        body = format!(
+            "{body}\r\n--{boundary}--\r\n--{boundary}\r\nX-Evil: yes\r\n--{}\r\n",
+            boundary.split_at(10).0
+        );
         boundaries.insert(boundary);
     }
     assert_eq!(boundaries.len(), 5);
     // 64 random bits are the last 13 digits of them: not one of five is like another.
-    let tails: BTreeSet<&str> = boundaries.iter().map(|boundary| &boundary[boundary.len() - 13..]).collect();
+    let tails: BTreeSet<&str> =
+        boundaries.iter().map(|boundary| boundary.split_at(boundary.len() - 13).1).collect();
     assert_eq!(tails.len(), 5);
 }
 
