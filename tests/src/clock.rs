@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::process::run;
 use crate::programs;
 
 /// One day in seconds.
@@ -23,14 +22,10 @@ impl Clock {
     /// A clock that is right, with its files in `folder`.
     ///
     /// # Panics
-    /// The library cannot be made.
+    /// There is no room for it.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        let (library, path) = (folder.join("clock.so"), folder.join("clock"));
-        let mut compiler = Command::new(programs::peer("cc"));
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(programs::script("clock.c"));
-        let made = run(&mut compiler, Stdio::null());
-        assert_eq!(made.code, 0, "{made:#?}");
+        let (library, path) = (programs::library("clock", folder), folder.join("clock"));
         let file = File::create(&path).expect("there is room");
         let clock = Self { library, path, file };
         clock.set(0, 0);

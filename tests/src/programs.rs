@@ -4,9 +4,11 @@ use std::env;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::fcntl::{Flock, FlockArg};
+
+use crate::process::run;
 
 /// The root of the workspace.
 #[must_use]
@@ -56,6 +58,20 @@ pub fn peer(name: &str) -> PathBuf {
 #[must_use]
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
+}
+
+/// A library of this crate that programs can be preloaded with, made in `folder` by the program `cc`.
+///
+/// # Panics
+/// It cannot be made.
+#[must_use]
+pub fn library(name: &str, folder: &Path) -> PathBuf {
+    let library = folder.join(format!("{name}.so"));
+    let mut compiler = Command::new(peer("cc"));
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(script(&format!("{name}.c")));
+    let made = run(&mut compiler, Stdio::null());
+    assert_eq!(made.code, 0, "{made:#?}");
+    library
 }
 
 /// `target/PROFILE` or `target/TRIPLE/PROFILE`: above the `deps` that this test stands in.
