@@ -26,6 +26,8 @@ use smap_common::spool::{
 
 /// How the name of a state ends.
 const STATE: &str = ".state";
+/// Octets of a name that are kept in `bad/`: a number and `.reason` have room behind them.
+const MOST_NAME: usize = 240;
 
 /// An unfinished file that is younger is left alone: its writer may have been stopped for a moment.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
@@ -285,8 +287,9 @@ impl Queue {
     }
 
     fn move_to(&self, place: Place, name: &OsStr, folder: &Path) -> nix::Result<PathBuf> {
+        let kept = name.as_bytes().get(..MOST_NAME).map_or(name, OsStr::from_bytes);
         for number in 1..1000 {
-            let mut unique = name.to_owned();
+            let mut unique = kept.to_owned();
             if number > 1 {
                 unique.push(format!(".{number}"));
             }
