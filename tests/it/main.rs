@@ -21,6 +21,8 @@ mod greedy;
 #[cfg(target_arch = "x86_64")]
 mod inside;
 mod hostile;
+#[cfg(target_arch = "x86_64")]
+mod inside;
 mod listener;
 mod starting;
 mod superservers;

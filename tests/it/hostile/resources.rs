@@ -23,9 +23,7 @@ use crate::delivery::relay::FROM;
 use crate::superservers::on_a_socket;
 
 tests! {
-    row_004_a_line_without_end_takes_no_memory;
     row_038_a_client_is_named_as_it_names_itself_or_not_at_all;
-    row_052_recipients_without_end_take_no_memory;
     row_071_what_was_refused_leaves_nothing_in_the_spool;
     row_078_who_leaves_behind_the_dot_has_sent_one_message_at_most;
     row_103_a_disk_that_fails_is_said: [Root, Program("mkfs.ext4"), Program("python3")];
@@ -50,38 +48,6 @@ pub(super) fn peak(pid: Pid) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes << 10
-}
-
-/// What a session may take more than it had.
-const LITTLE: u64 = 256 << 10;
-
-fn row_004_a_line_without_end_takes_no_memory() {
-    let listener = Gateway::new("").listen();
-    let mut client = listener.extended_client();
-    client.say(&format!("NOOP {}", "x".repeat(10_000)), "500 5.5.2 ");
-    let before = peak(session_of(&listener));
-    for _ in 0..15 {
-        client.say(&format!("NOOP {}", "x".repeat(60_000)), "500 5.5.2 ");
-    }
-    assert!(peak(session_of(&listener)) < before + LITTLE);
-}
-
-fn row_052_recipients_without_end_take_no_memory() {
-    let listener = Gateway::new("").listen();
-    let mut client = listener.extended_client();
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    for number in 0..100 {
-        client.say(&format!("RCPT TO:<u{number}@example.com>"), "250 ");
-    }
-    let before = peak(session_of(&listener));
-    let more = |from: usize| (from..from + 100).map(|number| format!("RCPT TO:<v{number}@example.com>\r\n"));
-    for hundred in 0..10 {
-        client.send(more(hundred * 100).collect::<String>().as_bytes());
-        (0..100).for_each(|_| drop(client.expect("452 4.5.3 ")));
-    }
-    assert!(peak(session_of(&listener)) < before + LITTLE);
-    client.say("RCPT TO:<w@example.com>", "421 4.7.0 ");
-    client.expect_end();
 }
 
 fn row_038_a_client_is_named_as_it_names_itself_or_not_at_all() {
