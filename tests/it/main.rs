@@ -18,8 +18,6 @@ mod delivery;
 mod dialogues;
 mod faults;
 mod greedy;
-#[cfg(target_arch = "x86_64")]
-mod inside;
 mod hostile;
 #[cfg(target_arch = "x86_64")]
 mod inside;

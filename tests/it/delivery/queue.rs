@@ -177,7 +177,7 @@ fn assert_needs_a_new_start(line: impl Fn(&Path) -> String, what: &str) {
 
 fn a_new_folder_of_mailboxes_needs_a_new_start() {
     let line = |folder: &Path| format!("smap, smapd: domain example.com maildir:{}/%u/", folder.display());
-    assert_needs_a_new_start(line, "/elsewhere/ is closed");
+    assert_needs_a_new_start(line, "/elsewhere is closed");
 }
 
 fn a_new_port_needs_a_new_start() {
