@@ -4,17 +4,21 @@
 //!
 //! [`Decoder`] takes what a client sends after DATA. Only `<CRLF>.<CRLF>` ends it; a bare CR, a bare LF or a
 //! NUL never begins a line, so nothing that another system might take for an end is one here, and a message
-//! that holds one is refused whole. Its transitions, with what goes into the message:
+//! that holds one is refused whole. What follows each octet in each state, and what it adds to the message
+//! (`octet` is itself) or what is wrong with it:
 //!
-//! | state       | CR            | LF             | `.`         | other          | NUL            |
-//! |-------------|---------------|----------------|-------------|----------------|----------------|
-//! | `LineStart` | `Cr`          | fault, `Text`  | `Dot`       | octet, `Text`  | fault, `Text`  |
-//! | `Text`      | `Cr`          | fault, `Text`  | octet       | octet          | fault          |
-//! | `Cr`        | fault, `Cr`   | CRLF, `LineStart` | fault, `Text` | fault, `Text` | fault, `Text` |
-//! | `Dot`       | `DotCr`       | fault, `Text`  | octet, `Text` | octet, `Text` | fault, `Text`  |
-//! | `DotCr`     | fault, `Cr`   | end            | fault, `Text` | fault, `Text` | fault, `Text` |
+//! | state       | CR             | LF                | `.`              | other            | NUL              |
+//! |-------------|----------------|-------------------|------------------|------------------|------------------|
+//! | `LineStart` | `Cr`           | `Text`, `BareLf`  | `Dot`            | `Text`, octet    | `Text`, `Nul`    |
+//! | `Text`      | `Cr`           | `Text`, `BareLf`  | `Text`, octet    | `Text`, octet    | `Text`, `Nul`    |
+//! | `Cr`        | `Cr`, `BareCr` | `LineStart`, CRLF | `Text`, `BareCr` | `Text`, `BareCr` | `Text`, `BareCr` |
+//! | `Dot`       | `DotCr`        | `Text`, `BareLf`  | `Text`, octet    | `Text`, octet    | `Text`, `Nul`    |
+//! | `DotCr`     | `Cr`, `BareCr` | `End`             | `Text`, `BareCr` | `Text`, `BareCr` | `Text`, `BareCr` |
 //!
-//! [`Checker`] holds a BDAT message (RFC 3030), whose frame is a count, to the same rule for its lines.
+//! It begins at `LineStart` and takes nothing more at `End`.
+//!
+//! [`Checker`] holds a BDAT message (RFC 3030), whose frame is a count, to the same rule for its lines: for it
+//! the dot is one of the others.
 //! [`Stuffer`] is the other direction: whatever it is given, what it sends has no bare CR or LF and no NUL, and
 //! ends only where the message ends.
 
@@ -34,6 +38,7 @@ pub enum LineFault {
     Nul,
 }
 
+/// What has been read of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     LineStart,
@@ -41,10 +46,45 @@ enum State {
     Cr,
     Dot,
     DotCr,
+    End,
+}
+
+/// What an octet adds to the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Nothing,
+    Octet,
+    Crlf,
+    Fault(LineFault),
+}
+
+impl State {
+    /// The table in the head of this module.
+    fn step(self, octet: u8) -> (Self, Output) {
+        use LineFault::{BareCr, BareLf, Nul};
+        use State::{Cr, Dot, DotCr, End, LineStart, Text};
+        match (self, octet) {
+            (LineStart | Text, b'\r') => (Cr, Output::Nothing),
+            (LineStart, b'.') => (Dot, Output::Nothing),
+            (Dot, b'\r') => (DotCr, Output::Nothing),
+            (DotCr, b'\n') | (End, _) => (End, Output::Nothing),
+            (Cr, b'\n') => (LineStart, Output::Crlf),
+            (Cr | DotCr, b'\r') => (Cr, Output::Fault(BareCr)),
+            (Cr | DotCr, _) => (Text, Output::Fault(BareCr)),
+            (LineStart | Text | Dot, b'\n') => (Text, Output::Fault(BareLf)),
+            (LineStart | Text | Dot, 0) => (Text, Output::Fault(Nul)),
+            (LineStart | Text | Dot, _) => (Text, Output::Octet),
+        }
+    }
+
+    /// How many of the next octets are text that changes nothing here, as most of a message is.
+    fn run(self, input: &[u8]) -> usize {
+        if self == Self::Text { memchr3(b'\r', b'\n', 0, input).unwrap_or(input.len()) } else { 0 }
+    }
 }
 
 /// Reads a body up to its end, dot-unstuffed. Once a fault is found nothing more comes out of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Decoder {
     state: State,
     fault: Option<LineFault>,
@@ -61,7 +101,7 @@ impl Default for Decoder {
 pub struct Decoded {
     /// How many octets of the input belong to the body, the end included.
     pub consumed: usize,
-    /// Whether the end was among them.
+    /// Whether the end has come.
     pub ended: bool,
 }
 
@@ -75,47 +115,26 @@ impl Decoder {
     /// Takes the next octets; appends those of the message to `message`.
     pub fn decode(&mut self, input: &[u8], message: &mut Vec<u8>) -> Decoded {
         let mut rest = input;
-        while let Some((&octet, after)) = rest.split_first() {
-            if self.state == State::Text {
-                let run = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
-                if let Some((text, after)) = rest.split_at_checked(run).filter(|_| run > 0) {
-                    self.emit(text, message);
-                    rest = after;
-                    continue;
-                }
-            }
+        while self.state != State::End {
+            let (text, after) = rest.split_at(self.state.run(rest));
+            self.emit(text, message);
             rest = after;
-            if self.step(octet, message) {
-                return Decoded { consumed: input.len() - rest.len(), ended: true };
-            }
+            let Some((&octet, after)) = rest.split_first() else { break };
+            self.take(octet, message);
+            rest = after;
         }
-        Decoded { consumed: input.len(), ended: false }
+        Decoded { consumed: input.len() - rest.len(), ended: self.state == State::End }
     }
 
-    fn step(&mut self, octet: u8, message: &mut Vec<u8>) -> bool {
-        use State::{Cr, Dot, DotCr, LineStart, Text};
-        self.state = match (self.state, octet) {
-            (_, 0) => self.blame(LineFault::Nul),
-            (DotCr, b'\n') => return true,
-            (Cr, b'\n') => {
-                self.emit(b"\r\n", message);
-                LineStart
-            }
-            (Cr | DotCr, b'\r') => {
-                self.blame(LineFault::BareCr);
-                Cr
-            }
-            (Cr | DotCr, _) => self.blame(LineFault::BareCr),
-            (LineStart | Text, b'\r') => Cr,
-            (Dot, b'\r') => DotCr,
-            (LineStart | Text | Dot, b'\n') => self.blame(LineFault::BareLf),
-            (LineStart, b'.') => Dot,
-            (LineStart | Text | Dot, _) => {
-                self.emit(&[octet], message);
-                Text
-            }
-        };
-        false
+    fn take(&mut self, octet: u8, message: &mut Vec<u8>) {
+        let (state, output) = self.state.step(octet);
+        self.state = state;
+        match output {
+            Output::Nothing => {}
+            Output::Octet => self.emit(&[octet], message),
+            Output::Crlf => self.emit(b"\r\n", message),
+            Output::Fault(fault) => self.fault = self.fault.or(Some(fault)),
+        }
     }
 
     fn emit(&self, text: &[u8], message: &mut Vec<u8>) {
@@ -123,24 +142,18 @@ impl Decoder {
             message.extend_from_slice(text);
         }
     }
-
-    fn blame(&mut self, fault: LineFault) -> State {
-        self.fault.get_or_insert(fault);
-        State::Text
-    }
 }
 
 /// Looks for bare CR, bare LF and NUL in octets that are framed by a count.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checker {
-    after_cr: bool,
-    ends_line: bool,
+    state: State,
     fault: Option<LineFault>,
 }
 
 impl Default for Checker {
     fn default() -> Self {
-        Self { after_cr: false, ends_line: true, fault: None }
+        Self { state: State::LineStart, fault: None }
     }
 }
 
@@ -148,22 +161,12 @@ impl Checker {
     /// Takes the next octets.
     pub fn check(&mut self, input: &[u8]) {
         let mut rest = input;
-        while let Some((&octet, after)) = rest.split_first() {
-            let run = if self.after_cr { 0 } else { memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len()) };
-            if run > 0 {
-                self.ends_line = false;
-                rest = rest.get(run..).unwrap_or_default();
-                continue;
+        while let (_, [octet, after @ ..]) = rest.split_at(self.state.run(rest)) {
+            let (state, output) = self.state.step(*octet);
+            self.state = if state == State::Dot { State::Text } else { state };
+            if let Output::Fault(fault) = output {
+                self.fault = self.fault.or(Some(fault));
             }
-            let fault = match (self.after_cr, octet) {
-                (_, 0) => Some(LineFault::Nul),
-                (false, b'\n') => Some(LineFault::BareLf),
-                (true, b'\n') | (false, _) => None,
-                (true, _) => Some(LineFault::BareCr),
-            };
-            self.ends_line = self.after_cr && octet == b'\n';
-            self.after_cr = octet == b'\r';
-            self.fault = self.fault.or(fault);
             rest = after;
         }
     }
@@ -171,13 +174,13 @@ impl Checker {
     /// The first fault of a message that ends here; a CR at the very end is one.
     #[must_use]
     pub fn fault_at_end(&self) -> Option<LineFault> {
-        self.fault.or(self.after_cr.then_some(LineFault::BareCr))
+        self.fault.or((self.state == State::Cr).then_some(LineFault::BareCr))
     }
 
     /// Whether what was read is made of whole lines.
     #[must_use]
     pub fn ends_line(&self) -> bool {
-        self.ends_line
+        self.state == State::LineStart
     }
 }
 

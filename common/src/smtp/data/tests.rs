@@ -1,4 +1,8 @@
 use super::*;
+use std::thread;
+
+/// One octet of each class.
+const ALPHABET: [char; 5] = ['\r', '\n', '.', '\0', 'a'];
 
 fn decode(wire: &[u8]) -> (Vec<u8>, Decoded, Option<LineFault>) {
     let (mut decoder, mut message) = (Decoder::default(), Vec::new());
@@ -40,40 +44,186 @@ fn no_other_sequence_ends_a_message() {
     }
 }
 
-/// What the RFC says, in one line each, of a whole byte string: the first `CRLF . CRLF` (or a leading `.
-/// CRLF`) ends it; what is before it must have each CR followed by LF and each LF preceded by CR.
-fn oracle(wire: &[u8]) -> (Option<usize>, bool) {
-    let framed = [b"\r\n", wire].concat();
-    let end = framed.windows(5).position(|five| five == b"\r\n.\r\n");
-    let body = &framed[..end.map_or(framed.len(), |at| at + 2)];
-    let after_cr = |at: usize| at > 0 && body[at - 1] == b'\r';
-    let before_lf = |at: usize| body.get(at + 1).is_none_or(|&next| next == b'\n');
-    let bad = (0..body.len()).any(|at| match body[at] {
-        b'\r' => !before_lf(at),
-        b'\n' => !after_cr(at),
-        octet => octet == 0,
-    });
-    (end.map(|at| at + 3), bad)
+/// The octets that stand for a column of the table in the head of the module.
+fn class(column: &str) -> Vec<u8> {
+    match column {
+        "CR" => vec![b'\r'],
+        "LF" => vec![b'\n'],
+        "`.`" => vec![b'.'],
+        "NUL" => vec![0],
+        "other" => (1..=u8::MAX).filter(|octet| !b"\r\n.".contains(octet)).collect(),
+        _ => panic!("no class of octets: {column}"),
+    }
 }
 
 #[test]
-fn every_short_string_agrees_with_the_rfc() {
-    let alphabet = b"\r\n.\0a";
-    for length in 0..=7u32 {
-        for number in 0..5usize.pow(length) {
-            let wire: Vec<u8> = (0..length).map(|place| alphabet[number / 5usize.pow(place) % 5]).collect();
-            let (end, bad) = oracle(&wire);
-            let (message, decoded, fault) = decode(&wire);
-            assert_eq!(decoded.ended.then_some(decoded.consumed), end, "{wire:?}");
-            assert_eq!(fault.is_some(), bad, "{wire:?}");
-            if end.is_some() && !bad {
-                let mut again = Vec::new();
-                let mut stuffer = Stuffer::default();
-                stuffer.stuff(&message, &mut again);
-                stuffer.finish(&mut again);
-                assert_eq!(decode(&again).0, message, "{wire:?}");
+fn the_machine_is_the_table_in_the_head_of_its_module() {
+    let mut rows = include_str!("../data.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+    let mut cells = || Some(rows.next()?.trim_end_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let columns = cells().unwrap();
+    let states = [State::LineStart, State::Text, State::Cr, State::Dot, State::DotCr];
+    for state in states {
+        let row = cells().unwrap();
+        assert_eq!((row[0], row.len()), (format!("`{state:?}`").as_str(), 6));
+        for (column, cell) in columns.iter().zip(&row).skip(1) {
+            for octet in class(column) {
+                let says = match state.step(octet) {
+                    (next, Output::Nothing) => format!("`{next:?}`"),
+                    (next, Output::Octet) => format!("`{next:?}`, octet"),
+                    (next, Output::Crlf) => format!("`{next:?}`, CRLF"),
+                    (next, Output::Fault(fault)) => format!("`{next:?}`, `{fault:?}`"),
+                };
+                assert_eq!(says, *cell, "{state:?}, {octet}");
             }
         }
+    }
+    assert_eq!(cells(), None);
+    assert_eq!(columns[1..].iter().flat_map(|column| class(column)).count(), 256);
+}
+
+/// What is wrong first with these lines: take every CRLF away, and neither CR nor LF nor NUL may be left.
+fn first_fault(lines: &str) -> Option<LineFault> {
+    let left = lines.replace("\r\n", "");
+    left.chars().find_map(|c| match c {
+        '\r' => Some(LineFault::BareCr),
+        '\n' => Some(LineFault::BareLf),
+        '\0' => Some(LineFault::Nul),
+        _ => None,
+    })
+}
+
+/// What RFC 5321 section 4.1.1.4 and 4.5.2 say of a whole string: the first `CRLF . CRLF` ends it, the CRLF of
+/// the command DATA counts, and each line loses the dot that it begins with.
+fn oracle(wire: &str) -> (Option<usize>, Option<LineFault>, String) {
+    let framed = format!("\r\n{wire}");
+    let end = framed.find("\r\n.\r\n");
+    let body = framed.get(..end.map_or(framed.len(), |at| at + 2)).unwrap();
+    let message = body.replace("\r\n.", "\r\n").split_off(2);
+    // A CR that is the last octet so far may still become a line end.
+    (end.map(|at| at + 3), first_fault(body.strip_suffix('\r').unwrap_or(body)), message)
+}
+
+/// Both machines, having read the same octets.
+#[derive(Clone, Default)]
+struct Reading {
+    decoder: Decoder,
+    checker: Checker,
+    consumed: usize,
+    ended: bool,
+    /// How long the message is.
+    written: usize,
+}
+
+impl Reading {
+    fn read(&mut self, octets: &[u8], message: &mut Vec<u8>) {
+        let before = message.len();
+        let decoded = self.decoder.decode(octets, message);
+        self.consumed += decoded.consumed;
+        self.ended = decoded.ended;
+        self.written += message.len() - before;
+        self.checker.check(octets);
+    }
+
+    fn assert_is_right(&self, wire: &str, message: &[u8]) {
+        let (end, fault, expected) = oracle(wire);
+        assert_eq!(self.ended.then_some(self.consumed), end, "{wire:?}");
+        assert_eq!(self.decoder.fault(), fault, "{wire:?}");
+        assert!(!self.ended || fault.is_some() || message == expected.as_bytes(), "{wire:?}: {message:?}");
+        assert_eq!(self.checker.fault_at_end(), first_fault(wire), "{wire:?}");
+        assert_eq!(self.checker.ends_line(), wire.is_empty() || wire.ends_with("\r\n"), "{wire:?}");
+    }
+
+    /// Whether with the rest, read now, all is as if it had been read at once.
+    fn goes_on_to(mut self, rest: &[u8], whole: &Self, message: &[u8], scratch: &mut Vec<u8>) -> bool {
+        let before = self.written;
+        scratch.clear();
+        self.read(rest, scratch);
+        let seen = |of: &Self| {
+            let checked = (of.checker.fault_at_end(), of.checker.ends_line());
+            (of.consumed, of.ended, of.written, of.decoder.fault(), checked)
+        };
+        seen(&self) == seen(whole) && scratch.as_slice() == &message[before..]
+    }
+}
+
+/// Strings up to a length, each with what was read of its beginnings: at once, and octet by octet.
+#[derive(Default)]
+struct Tree {
+    wire: String,
+    heads: Vec<Reading>,
+    slow: Vec<Reading>,
+    scratch: Vec<u8>,
+}
+
+impl Tree {
+    /// The strings that begin with this.
+    fn above(first: char) -> Self {
+        let root = || vec![Reading::default()];
+        Self { wire: first.into(), heads: root(), slow: root(), scratch: Vec::new() }
+    }
+
+    /// Tries what stands in `wire` at once, cut in two at every place, and octet by octet; then all that begins so.
+    fn climb(&mut self, message: &mut Vec<u8>, longest: usize) {
+        let wire = self.wire.as_bytes();
+        let mut whole = Reading::default();
+        message.clear();
+        whole.read(wire, message);
+        whole.assert_is_right(&self.wire, message);
+        for (cut, head) in self.heads.iter().enumerate() {
+            let same = head.clone().goes_on_to(&wire[cut..], &whole, message, &mut self.scratch);
+            assert!(same, "{:?} cut at {cut}", self.wire);
+        }
+        let mut slow = Reading::default();
+        if let (Some(before), Some(last)) = (self.slow.last(), wire.len().checked_sub(1)) {
+            let same = before.clone().goes_on_to(&wire[last..], &whole, message, &mut self.scratch);
+            assert!(same, "{:?} octet by octet", self.wire);
+            slow = before.clone();
+            slow.read(&wire[last..], &mut self.scratch);
+        }
+        if wire.len() == longest {
+            return;
+        }
+        self.heads.push(whole);
+        self.slow.push(slow);
+        for next in ALPHABET {
+            self.wire.push(next);
+            self.climb(message, longest);
+            self.wire.pop();
+        }
+        self.heads.pop();
+        self.slow.pop();
+    }
+}
+
+#[test]
+fn every_short_string_agrees_with_the_rfc_wherever_it_is_cut() {
+    Tree::default().climb(&mut Vec::new(), 1);
+    thread::scope(|scope| {
+        for first in ALPHABET {
+            scope.spawn(move || Tree::above(first).climb(&mut Vec::new(), 8));
+        }
+    });
+}
+
+#[test]
+fn nothing_is_read_behind_the_end() {
+    let (mut decoder, mut message) = (Decoder::default(), Vec::new());
+    assert_eq!(decoder.decode(b"a\r\n.\r\n", &mut message), Decoded { consumed: 6, ended: true });
+    assert_eq!(decoder.decode(b"\nQUIT\r\n", &mut message), Decoded { consumed: 0, ended: true });
+    assert_eq!((message.as_slice(), decoder.fault()), (b"a\r\n".as_slice(), None));
+}
+
+#[test]
+fn what_was_stuffed_is_read_back() {
+    let messages = ["", ".\r\n", "..\r\n.a\r\n", "a\r\n.\r\n\r\nb.\r\n"];
+    for text in messages {
+        let mut wire = Vec::new();
+        let mut stuffer = Stuffer::default();
+        stuffer.stuff(text.as_bytes(), &mut wire);
+        stuffer.finish(&mut wire);
+        let length = wire.len();
+        let expected = (text.as_bytes().to_vec(), Decoded { consumed: length, ended: true }, None);
+        assert_eq!(decode(&wire), expected, "{text:?}");
     }
 }
 
