@@ -1,23 +1,11 @@
-//! The dialogues of `transcripts/*.smtp`: each against the pure session and against the program.
-
-use std::fs;
-use std::path::PathBuf;
+//! The dialogues of `transcripts/*.smtp` against the program. Against the pure session: `smap/tests/dialogues.rs`.
 
 use libtest_mimic::Trial;
-use smap_tests::transcript::Transcript;
+use smap_tests::transcript::{self, Transcript};
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/transcripts");
-    let entries = fs::read_dir(folder).expect("the transcripts are there");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files.into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "smtp")).flat_map(|file| {
-        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let again = file.clone();
-        [
-            trial(format!("dialogues::session::{name}"), move || Transcript::load(&file).run_pure()),
-            trial(format!("dialogues::program::{name}"), move || Transcript::load(&again).run_program()),
-        ]
+    transcript::files().into_iter().map(|(name, file)| {
+        trial(format!("dialogues::program::{name}"), move || Transcript::load(&file).run_program())
     })
 }
 

@@ -30,7 +30,7 @@ mod escape;
 mod pure;
 mod wire;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use smap_common::spool::QueueId;
 
@@ -41,6 +41,23 @@ use wire::Wire;
 
 /// As much as the program reads at a time.
 const READ: usize = 32 * 1024;
+
+/// All there are, with their names, in order.
+///
+/// # Panics
+/// Their folder is not there.
+#[must_use]
+pub fn files() -> Vec<(String, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts");
+    let entries = std::fs::read_dir(folder).expect("the transcripts are there");
+    let files = entries.map(|entry| entry.unwrap().path());
+    let mut dialogues: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|kind| kind == "smtp"))
+        .map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), file))
+        .collect();
+    dialogues.sort();
+    dialogues
+}
 
 /// A dialogue.
 #[derive(Debug)]
