@@ -125,3 +125,106 @@ fn a_sender_without_a_domain_is_the_null_path_or_an_error() {
     assert_eq!(sender("<MAILER-DAEMON> SIZE=1"), Ok(ReversePath::Null));
     assert_eq!(sender("<root>"), Err(AddressError::NoDomain));
 }
+
+#[test]
+fn every_fault_is_said_in_words_of_its_own() {
+    use AddressError as E;
+    let faults = [E::Brackets, E::Empty, E::LocalPart, E::NoDomain, E::Domain, E::TooLong, E::Encoding];
+    let words: std::collections::BTreeSet<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(words.len(), faults.len());
+    assert!(words.iter().all(|said| said.contains(' ')), "{words:?}");
+}
+
+#[test]
+fn a_domain_is_a_name_or_an_address() {
+    let domain = |text: &str| text.parse::<Domain>().unwrap();
+    let name = domain("Mail-1.Example.com");
+    assert_eq!((name.name(), name.literal()), (Some("mail-1.example.com"), None));
+    let literal = domain("[192.0.2.1]");
+    assert_eq!((literal.name(), literal.literal()), (None, Some(Ipv4Addr::new(192, 0, 2, 1).into())));
+    assert_eq!(domain("[ipv6:2001:db8::1]"), Domain::from_ip("2001:db8::1".parse().unwrap()));
+    for wrong in ["[2001:db8::1]", "[IPv6:192.0.2.1]", "[IPv4:192.0.2.1]", "[]", "[192.0.2.1", "a b", "a/b"] {
+        assert!(wrong.parse::<Domain>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn no_character_that_hides_or_turns_text_stands_in_an_address() {
+    for c in [
+        '\u{7f}', '\u{85}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{202e}', '\u{2066}', '\u{2069}',
+        '\u{feff}',
+    ] {
+        for text in [format!("a{c}b@c"), format!("\"a{c}b\"@c"), format!("a@b{c}c")] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
+    for text in ["пётр@пример.рф", "\"пётр первый\"@пример.рф", "用户@例子.广告"]
+    {
+        assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(text));
+    }
+}
+
+#[test]
+fn postmaster_is_one_in_any_case_at_any_domain() {
+    let is_postmaster = |text: &str| text.parse::<Address>().unwrap().is_postmaster();
+    assert!(is_postmaster("postmaster") && is_postmaster("PostMaster@example.com"));
+    assert!(!is_postmaster("postmaster1@example.com") && !is_postmaster("root@example.com"));
+}
+
+#[test]
+fn an_address_may_move_to_another_domain() {
+    let bare: Address = "postmaster".parse().unwrap();
+    assert_eq!((bare.local_part(), bare.domain()), ("postmaster", None));
+    let there = bare.at("Example.com".parse().unwrap());
+    assert_eq!(there.to_string(), "postmaster@example.com");
+    assert_eq!(there.domain().and_then(Domain::name), Some("example.com"));
+}
+
+#[test]
+fn smtputf8_is_needed_beyond_ascii_on_either_side() {
+    let cases = [
+        ("a@b", true),
+        ("postmaster", true),
+        ("a@[127.0.0.1]", true),
+        ("ä@b", false),
+        ("a@ä", false),
+        ("ä@[127.0.0.1]", false),
+    ];
+    for (text, ascii) in cases {
+        let address: Address = text.parse().unwrap();
+        assert_eq!(address.is_ascii(), ascii, "{text}");
+        assert_eq!(ReversePath::Mailbox(address).is_ascii(), ascii, "<{text}>");
+    }
+    assert!(ReversePath::Null.is_ascii());
+}
+
+#[test]
+fn an_address_has_nothing_around_it() {
+    for text in ["a@b>", "a@b c", " a@b", "<a@b>", "a@b,c@d", ""] {
+        assert!(Address::parse(text.as_bytes()).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_sender_is_written_in_brackets_and_reads_back() {
+    for text in ["<>", "<a@b>", "<\"a b\"@c.d>"] {
+        let (sender, rest) = ReversePath::parse_prefix(text.as_bytes()).unwrap();
+        assert_eq!((sender.to_string().as_str(), rest), (text, b"".as_slice()));
+        let address = text.trim_matches(['<', '>']).parse::<Address>().ok();
+        assert_eq!(sender.address(), address.as_ref(), "{text}");
+    }
+}
+
+#[test]
+fn an_address_is_serialized_as_its_text() {
+    use serde::de::value::{Error, StrDeserializer};
+    struct Serialized(Address);
+    impl fmt::Display for Serialized {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.serialize(f)
+        }
+    }
+    let read = |text| Address::deserialize(StrDeserializer::<Error>::new(text));
+    assert_eq!(Serialized(read("\"a b\"@c").unwrap()).to_string(), "\"a b\"@c");
+    assert_eq!(read("a b").unwrap_err().to_string(), "\"a b\": the domain is missing");
+}
