@@ -137,7 +137,8 @@ fn is_label(label: &str) -> bool {
 /// Characters outside ASCII that may stand in an address: none that controls, separates lines or turns
 /// the direction of the text around it.
 fn is_utf8_text(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !c.is_ascii() && !c.is_control() && !turns && c != '\u{feff}'
 }
 
