@@ -12,6 +12,8 @@
 mod body;
 mod lines;
 mod question;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod verbs;
 

@@ -1,0 +1,243 @@
+//! What no dialogue can show: disks that fail, time-outs, answers that are missing, and what the log is told.
+
+use super::*;
+use smap_common::clock::Timestamp;
+use smap_common::spool::{Draft, Folder, QueueId, SpoolFile, Void};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+const ENOSPC: i32 = 28;
+const EMFILE: i32 = 24;
+const EIO: i32 = 5;
+
+/// A spool in memory that fails on demand.
+#[derive(Debug, Default, Clone)]
+struct Disk {
+    file: Rc<RefCell<Vec<u8>>>,
+    create: Option<i32>,
+    sync: Option<i32>,
+}
+
+fn result(fault: Option<i32>) -> io::Result<()> {
+    fault.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+}
+
+impl Folder for Disk {
+    type File = Self;
+    fn create(&self, _: &str) -> io::Result<Self> {
+        self.file.borrow_mut().clear();
+        result(self.create).map(|()| self.clone())
+    }
+}
+
+impl SpoolFile for Disk {
+    fn append(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.file.borrow_mut().extend_from_slice(octets);
+        Ok(())
+    }
+    fn overwrite(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        result(self.sync)
+    }
+}
+
+/// A session, its actions carried out in memory.
+struct Server {
+    session: Session,
+    disk: Disk,
+    draft: Option<Draft<Disk>>,
+    refusal: Option<Refusal>,
+    abandoned: u32,
+    closed: bool,
+}
+
+impl Server {
+    /// A session that has been greeted with EHLO.
+    fn new(limits: Limits) -> Self {
+        let mut server = Self {
+            session: Session::new("gw.example", limits, Origin::default()),
+            disk: Disk::default(),
+            draft: None,
+            refusal: None,
+            abandoned: 0,
+            closed: false,
+        };
+        assert_eq!(server.take(Input::Begin), ["220 gw.example ESMTP/smap Ready."]);
+        assert!(server.say("EHLO client.example\r\n")[0].starts_with("250"));
+        server
+    }
+
+    fn greeted() -> Self {
+        Self::new(limits())
+    }
+
+    /// Says it; gives the last line of each reply.
+    fn say(&mut self, octets: &str) -> Vec<String> {
+        self.take(Input::Received(octets.as_bytes()))
+    }
+
+    fn codes(&mut self, octets: &str) -> Vec<String> {
+        self.say(octets).iter().map(|line| line.chars().take(3).collect()).collect()
+    }
+
+    fn take(&mut self, mut input: Input<'_>) -> Vec<String> {
+        loop {
+            input = match self.session.step(input) {
+                Action::Read => break,
+                Action::Close => {
+                    self.closed = true;
+                    break;
+                }
+                Action::Ask(question) => Input::Answer(answer(question, self.refusal)),
+                Action::Open(envelope) => {
+                    Input::Opened(Draft::begin(&self.disk, envelope).map(|draft| self.draft = Some(draft)))
+                }
+                Action::Write(text) => {
+                    self.draft.as_mut().unwrap().write(text).unwrap();
+                    Input::Done
+                }
+                Action::Commit => {
+                    let committed = self.draft.take().unwrap().commit();
+                    Input::Committed(committed.map_err(|Void(cause)| cause))
+                }
+                Action::Abandon => {
+                    self.draft = None;
+                    self.abandoned += 1;
+                    Input::Done
+                }
+            };
+        }
+        let output = String::from_utf8(self.session.take_output()).unwrap();
+        output.lines().filter(|line| line.as_bytes()[3] == b' ').map(str::to_owned).collect()
+    }
+}
+
+fn answer(question: Question<'_>, refusal: Option<Refusal>) -> Answer {
+    let ticket = Ticket { id: QueueId::new(Timestamp::from_micros(1), 1), at: Timestamp::from_micros(1) };
+    match question {
+        Question::Connect => Answer::Connect(refusal.map_or(Ok(()), Err)),
+        Question::Sender { .. } => Answer::Sender(refusal.map_or(Ok(ticket), Err)),
+        Question::Recipient { .. } => Answer::Recipient(refusal.map_or(Ok(()), Err)),
+    }
+}
+
+fn limits() -> Limits {
+    Limits { max_octets: 1000, max_recipients: 10, max_messages: 10, max_errors: 10 }
+}
+
+const MAIL: &str = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n";
+
+#[test]
+fn the_log_is_told_how_many_messages_were_accepted_and_how_long_they_were() {
+    let mut server = Server::greeted();
+    assert_eq!(server.session.totals(), Totals { messages: 0, octets: 0 });
+    server.say(MAIL);
+    assert_eq!(server.codes("DATA\r\n..\r\n.\r\n"), ["354", "250"]);
+    server.say(MAIL);
+    assert_eq!(server.codes("BDAT 5\r\nab\r\ncBDAT 0 LAST\r\n"), ["250", "250"]);
+    assert_eq!(server.session.totals(), Totals { messages: 2, octets: 3 + 7 });
+    server.say(MAIL);
+    assert_eq!(server.codes("DATA\r\na\nb\r\n.\r\n"), ["354", "550"]);
+    assert_eq!(server.session.totals(), Totals { messages: 2, octets: 3 + 7 });
+}
+
+#[test]
+fn a_client_that_falls_silent_is_told_so() {
+    let mut server = Server::greeted();
+    assert_eq!(server.take(Input::IdleTimeout), ["421 4.4.2 gw.example Timeout, closing connection"]);
+    assert_eq!((server.closed, server.session.why_closed()), (true, "time-out"));
+}
+
+#[test]
+fn a_client_that_stays_too_long_is_told_so() {
+    let mut server = Server::greeted();
+    let said = server.take(Input::SessionTimeout);
+    assert_eq!(said, ["421 4.4.2 gw.example Session too long, closing connection"]);
+    assert_eq!((server.closed, server.session.why_closed()), (true, "session time-out"));
+}
+
+#[test]
+fn the_log_is_told_why_a_session_was_closed() {
+    let long_line = "x".repeat(70_000);
+    let flood = format!("{MAIL}DATA\r\n{}", "x\r\n".repeat(30_000));
+    let cases = [
+        ("QUIT\r\n", ""),
+        ("GET / HTTP/1.1\r\n", "refused to go on"),
+        (&"BAD\r\n".repeat(10), "too many errors"),
+        (&long_line, "endless line"),
+        (&flood, "message far too big"),
+    ];
+    for (said, why) in cases {
+        let mut server = Server::greeted();
+        server.say(said);
+        assert_eq!((server.session.why_closed(), server.closed), (why, true));
+    }
+}
+
+#[test]
+fn nothing_is_understood_behind_the_end_of_a_session() {
+    let mut server = Server::greeted();
+    assert_eq!(server.codes("QUIT\r\nNOOP\r\n"), ["221"]);
+    assert_eq!(server.codes("NOOP\r\n"), Vec::<String>::new());
+    assert!(server.closed);
+}
+
+#[test]
+fn a_full_disk_refuses_the_message_and_not_the_session() {
+    let mut server = Server::greeted();
+    server.disk.create = Some(ENOSPC);
+    server.say(MAIL);
+    assert_eq!(server.codes("DATA\r\nNOOP\r\n"), ["452", "250"]);
+    server.say(MAIL);
+    assert_eq!(server.codes("BDAT 6\r\nQUIT\r\nNOOP\r\n"), ["452", "250"]);
+    server.disk.create = None;
+    server.say(MAIL);
+    assert_eq!(server.codes("DATA\r\n.\r\n"), ["354", "250"]);
+}
+
+#[test]
+fn without_descriptors_the_session_ends() {
+    let mut server = Server::greeted();
+    server.disk.create = Some(EMFILE);
+    server.say(MAIL);
+    assert_eq!(server.codes("BDAT 6\r\nQUIT\r\nNOOP\r\n"), ["421"]);
+    assert!(server.closed);
+}
+
+#[test]
+fn a_message_that_was_not_synced_is_not_accepted() {
+    let mut server = Server::greeted();
+    server.disk.sync = Some(EIO);
+    server.say(MAIL);
+    assert_eq!(server.codes("DATA\r\nx\r\n.\r\nRCPT TO:<c@d>\r\n"), ["354", "451", "503"]);
+    assert_eq!(server.session.totals(), Totals::default());
+}
+
+#[test]
+fn a_sender_that_cannot_be_judged_may_try_again() {
+    let mut server = Server::greeted();
+    server.refusal = Some(Refusal::Unavailable);
+    assert_eq!(server.codes("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"), ["451", "503"]);
+    server.refusal = None;
+    assert_eq!(server.codes("MAIL FROM:<a@b>\r\n"), ["250"]);
+    server.refusal = Some(Refusal::Unavailable);
+    assert_eq!(server.codes("RCPT TO:<c@d>\r\nDATA\r\n"), ["451", "554"]);
+    server.refusal = None;
+    assert_eq!(server.codes("RCPT TO:<c@d>\r\nDATA\r\n.\r\n"), ["250", "354", "250"]);
+}
+
+#[test]
+fn what_was_written_of_a_refused_message_is_abandoned() {
+    for end in ["BDAT 1 LAST\r\n\n", "RSET\r\n", "EHLO client.example\r\n"] {
+        let mut server = Server::greeted();
+        server.say(MAIL);
+        server.say("BDAT 3\r\na\r\n");
+        assert!(server.draft.is_some());
+        server.say(end);
+        assert_eq!((server.abandoned, server.draft.is_none()), (1, true), "{end:?}");
+        assert_eq!(server.codes(MAIL), ["250", "250"], "{end:?}");
+    }
+}
