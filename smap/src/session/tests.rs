@@ -241,3 +241,12 @@ fn what_was_written_of_a_refused_message_is_abandoned() {
         assert_eq!(server.codes(MAIL), ["250", "250"], "{end:?}");
     }
 }
+
+#[test]
+fn one_421_ends_a_session() {
+    let mut server = Server::new(Limits { max_errors: 1, ..limits() });
+    assert_eq!(server.codes("BDAT 100000\r\n"), ["503", "421"]);
+    let mut server = Server::greeted();
+    server.disk.create = Some(EMFILE);
+    assert_eq!(server.codes(&format!("{MAIL}BDAT 100000\r\n")), ["250", "250", "421"]);
+}

@@ -258,9 +258,12 @@ impl Session {
     }
 
     pub(super) fn skip_chunk(&mut self, size: u64) {
+        if matches!(self.state, State::Closing) {
+            return;
+        }
         if size > self.limits.max_octets {
             self.say(&replies::chunk_too_big(&self.host));
-        } else if size > 0 && !matches!(self.state, State::Closing) {
+        } else if size > 0 {
             self.state = State::Skipping(size);
         }
     }
