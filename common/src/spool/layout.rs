@@ -52,6 +52,23 @@ impl fmt::Display for LayoutFault {
     }
 }
 
+/// What can be wrong with a folder: what, the command that mends it, before its path, and whether the programs
+/// refuse to run with it.
+struct Finding(&'static str, String, bool);
+
+/// Of a folder, what is looked at.
+struct Facts {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl From<&Metadata> for Facts {
+    fn from(facts: &Metadata) -> Self {
+        Self { mode: facts.mode(), uid: facts.uid(), gid: facts.gid() }
+    }
+}
+
 /// The spool's folders, as paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -160,24 +177,20 @@ impl Layout {
         faults
     }
 
-    fn judge(
-        &self,
-        path: &Path,
-        rules: impl Fn(&Self, &Metadata) -> Vec<(&'static str, String, bool)>,
-    ) -> Vec<LayoutFault> {
-        let fault = |(what, command, fatal): (&'static str, String, bool)| LayoutFault {
+    fn judge(&self, path: &Path, rules: impl Fn(&Self, &Facts) -> Vec<Finding>) -> Vec<LayoutFault> {
+        let fault = |Finding(what, command, fatal)| LayoutFault {
             path: path.to_owned(),
             what,
             mend: format!("{command} {}", path.display()),
             fatal,
         };
         match path.symlink_metadata() {
-            Ok(facts) if facts.is_dir() => rules(self, &facts).into_iter().map(fault).collect(),
-            Ok(_) => vec![fault(("not a folder", "rm -i".into(), true))],
+            Ok(facts) if facts.is_dir() => rules(self, &Facts::from(&facts)).into_iter().map(fault).collect(),
+            Ok(_) => vec![fault(Finding("not a folder", "rm -i".into(), true))],
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                vec![fault(("the folder does not exist", self.install_command(path), true))]
+                vec![fault(Finding("the folder does not exist", self.install_command(path), true))]
             }
-            Err(_) => vec![fault(("the folder cannot be looked at", "ls -ld".into(), true))],
+            Err(_) => vec![fault(Finding("the folder cannot be looked at", "ls -ld".into(), true))],
         }
     }
 
@@ -192,62 +205,70 @@ impl Layout {
         }
     }
 
-    fn judge_root(&self, facts: &Metadata) -> Vec<(&'static str, String, bool)> {
+    fn judge_root(&self, facts: &Facts) -> Vec<Finding> {
         let Accounts { smap_uid, smapd_uid, .. } = self.accounts;
         let mut faults = Vec::new();
-        if facts.mode() & 0o022 != 0 {
-            faults.push(("others may write in the spool", "chmod go-w".into(), true));
+        if facts.mode & 0o022 != 0 {
+            faults.push(Finding("others may write in the spool", "chmod go-w".into(), true));
         }
-        if ![0, smap_uid, smapd_uid].contains(&facts.uid()) {
-            faults.push(("the spool belongs to a stranger", "chown 0:0".into(), true));
-        } else if facts.uid() == smap_uid && !self.accounts.are_one() {
-            faults.push(("the spool belongs to smap, which could change it", "chown 0:0".into(), false));
+        if ![0, smap_uid, smapd_uid].contains(&facts.uid) {
+            faults.push(Finding("the spool belongs to a stranger", "chown 0:0".into(), true));
+        } else if facts.uid == smap_uid && !self.accounts.are_one() {
+            faults.push(Finding(
+                "the spool belongs to smap, which could change it",
+                "chown 0:0".into(),
+                false,
+            ));
         }
-        if !self.accounts.are_one() && facts.mode() & 0o001 == 0 {
-            faults.push(("smap cannot enter the spool", "chmod 0755".into(), true));
+        if !self.accounts.are_one() && facts.mode & 0o001 == 0 {
+            faults.push(Finding("smap cannot enter the spool", "chmod 0755".into(), true));
         }
         faults
     }
 
-    fn judge_incoming(&self, facts: &Metadata) -> Vec<(&'static str, String, bool)> {
+    fn judge_incoming(&self, facts: &Facts) -> Vec<Finding> {
         let Accounts { smap_gid, smapd_uid, .. } = self.accounts;
         let mut faults = Vec::new();
-        if facts.mode() & 0o002 != 0 {
-            faults.push(("anyone may write here", "chmod o-w".into(), true));
+        if facts.mode & 0o002 != 0 {
+            faults.push(Finding("anyone may write here", "chmod o-w".into(), true));
         }
-        if facts.uid() != smapd_uid {
-            faults.push(("it does not belong to smapd", format!("chown {smapd_uid}"), true));
+        if facts.uid != smapd_uid {
+            faults.push(Finding("it does not belong to smapd", format!("chown {smapd_uid}"), true));
         }
         if self.accounts.are_one() {
-            if facts.mode() & 0o020 != 0 {
-                faults.push(("a group may write here", "chmod g-w".into(), true));
+            if facts.mode & 0o020 != 0 {
+                faults.push(Finding("a group may write here", "chmod g-w".into(), true));
             }
             return faults;
         }
-        if facts.gid() != smap_gid {
-            faults.push(("its group is not smap's", format!("chgrp {smap_gid}"), true));
+        if facts.gid != smap_gid {
+            faults.push(Finding("its group is not smap's", format!("chgrp {smap_gid}"), true));
         }
-        if facts.mode() & 0o030 != 0o030 {
-            faults.push(("smap cannot create messages here", "chmod 1730".into(), true));
+        if facts.mode & 0o030 != 0o030 {
+            faults.push(Finding("smap cannot create messages here", "chmod 1730".into(), true));
         }
-        if facts.mode() & 0o1000 == 0 {
-            faults.push(("smap could remove messages here", "chmod 1730".into(), true));
+        if facts.mode & 0o1000 == 0 {
+            faults.push(Finding("smap could remove messages here", "chmod 1730".into(), true));
         }
-        if facts.mode() & 0o044 != 0 {
-            faults.push(("smap could list the messages here", "chmod 1730".into(), false));
+        if facts.mode & 0o044 != 0 {
+            faults.push(Finding("smap could list the messages here", "chmod 1730".into(), false));
         }
         faults
     }
 
-    fn judge_private(&self, facts: &Metadata) -> Vec<(&'static str, String, bool)> {
+    fn judge_private(&self, facts: &Facts) -> Vec<Finding> {
         let mut faults = Vec::new();
-        if facts.uid() != self.accounts.smapd_uid {
-            faults.push(("it does not belong to smapd", format!("chown {}", self.accounts.smapd_uid), true));
+        if facts.uid != self.accounts.smapd_uid {
+            faults.push(Finding(
+                "it does not belong to smapd",
+                format!("chown {}", self.accounts.smapd_uid),
+                true,
+            ));
         }
-        if facts.mode() & 0o022 != 0 {
-            faults.push(("others may write here", "chmod 0700".into(), true));
-        } else if facts.mode() & 0o077 != 0 {
-            faults.push(("others may look in here", "chmod 0700".into(), false));
+        if facts.mode & 0o022 != 0 {
+            faults.push(Finding("others may write here", "chmod 0700".into(), true));
+        } else if facts.mode & 0o077 != 0 {
+            faults.push(Finding("others may look in here", "chmod 0700".into(), false));
         }
         faults
     }
