@@ -228,3 +228,9 @@ fn an_address_is_serialized_as_its_text() {
     assert_eq!(Serialized(read("\"a b\"@c").unwrap()).to_string(), "\"a b\"@c");
     assert_eq!(read("a b").unwrap_err().to_string(), "\"a b\": the domain is missing");
 }
+
+#[test]
+fn what_follows_a_path_does_not_make_it_longer() {
+    let line = format!("<a@b> {}", "x".repeat(MAX_PATH));
+    assert!(parse_path(line.as_bytes()).is_ok());
+}

@@ -111,4 +111,17 @@ mod tests {
     fn ids_of_one_moment_differ() {
         assert_ne!(QueueId::generate().unwrap(), QueueId::generate().unwrap());
     }
+
+    #[test]
+    fn an_id_is_nine_digits_of_time_and_thirteen_of_chance() {
+        let id = QueueId::new(Timestamp::from_micros(33_000), 32 * 32 + 31);
+        assert_eq!(id.as_str(), "000000011000000000010Z");
+        assert_eq!(id.to_string(), id.as_str());
+        assert_eq!(format!("{id:?}"), id.as_str());
+    }
+
+    #[test]
+    fn what_is_no_id_is_called_so() {
+        assert_eq!("x".parse::<QueueId>().unwrap_err().to_string(), "not a queue id");
+    }
 }

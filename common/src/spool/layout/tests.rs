@@ -72,11 +72,14 @@ fn a_queue_that_belongs_to_somebody_else_is_refused() {
 const TWO: Accounts = Accounts { smap_uid: 11, smap_gid: 12, smapd_uid: 13 };
 const ONE: Accounts = Accounts { smap_uid: 11, smap_gid: 12, smapd_uid: 11 };
 
+/// Mode, owner and group of a folder.
+type Kept = (u32, u32, u32);
+
 /// What is said of a folder with that mode, owner and group; in capitals if the programs refuse to run with it.
 fn said(
     accounts: Accounts,
     rules: impl Fn(&Layout, &Facts) -> Vec<Finding>,
-    (mode, uid, gid): (u32, u32, u32),
+    (mode, uid, gid): Kept,
 ) -> Vec<String> {
     let findings = rules(&Layout::new(Path::new("/spool"), accounts), &Facts { mode, uid, gid });
     let say = |Finding(what, mend, fatal): Finding| match fatal {
@@ -88,7 +91,7 @@ fn said(
 
 #[test]
 fn the_spool_belongs_to_root_and_only_its_owner_writes_in_it() {
-    let cases: [(Accounts, (u32, u32, u32), &[&str]); 10] = [
+    let cases: [(Accounts, Kept, &[&str]); 10] = [
         (TWO, (0o755, 0, 0), &[]),
         (TWO, (0o755, 13, 0), &[]),
         (TWO, (0o711, 0, 99), &[]),
@@ -107,7 +110,7 @@ fn the_spool_belongs_to_root_and_only_its_owner_writes_in_it() {
 
 #[test]
 fn in_incoming_smap_may_create_and_nothing_else() {
-    let cases: [(Accounts, (u32, u32, u32), &[&str]); 13] = [
+    let cases: [(Accounts, Kept, &[&str]); 13] = [
         (TWO, (0o1730, 13, 12), &[]),
         (TWO, (0o1732, 13, 12), &["ANYONE MAY WRITE HERE; chmod o-w"]),
         (TWO, (0o1730, 11, 12), &["IT DOES NOT BELONG TO SMAPD; chown 13"]),
@@ -133,7 +136,7 @@ fn in_incoming_smap_may_create_and_nothing_else() {
 
 #[test]
 fn what_smapd_keeps_nobody_else_may_see() {
-    let cases: [((u32, u32, u32), &[&str]); 7] = [
+    let cases: [(Kept, &[&str]); 7] = [
         ((0o700, 13, 99), &[]),
         ((0o700, 11, 99), &["IT DOES NOT BELONG TO SMAPD; chown 13"]),
         ((0o720, 13, 99), &["OTHERS MAY WRITE HERE; chmod 0700"]),

@@ -6,6 +6,7 @@ use crate::spool::{Draft, Incoming};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 fn id() -> QueueId {
@@ -179,4 +180,134 @@ fn only_what_nobody_writes_and_is_no_message_is_removed() {
     drop(draft);
     assert!(remove(other.id.as_str()));
     assert!(matches!(open(folder.path(), other.id.as_str()), Opened::Gone));
+}
+
+#[test]
+fn a_message_is_not_changed_by_what_is_done_to_its_file_once_it_is_in_memory() {
+    for (size, in_memory) in [(60_000, true), (70_000, false)] {
+        let body = vec![b'x'; size];
+        let folder = spooled(&body);
+        let Opened::Message(message) = open(folder.path(), id().as_str()) else { panic!("refused") };
+        let path = folder.path().join(id().as_str());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text(&message.body), body, "what is open stays");
+        let folder = spooled(&body);
+        let path = folder.path().join(id().as_str());
+        let Opened::Message(message) = open(folder.path(), id().as_str()) else { panic!("refused") };
+        set_mode(&path, 0o640);
+        File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+        let read = message.body.for_each(|_| Ok(()));
+        assert_eq!(read.is_ok(), in_memory, "{size}");
+        assert!(in_memory || read.unwrap_err().kind() == io::ErrorKind::UnexpectedEof);
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_large_body_is_given_in_large_pieces() {
+    let folder = spooled(&vec![b'x'; 1_000_000]);
+    let Opened::Message(message) = open(folder.path(), id().as_str()) else { panic!("refused") };
+    let mut pieces = 0;
+    message
+        .body
+        .for_each(|_| {
+            pieces += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(pieces, 1_000_000 / CHUNK + 1);
+}
+
+#[test]
+fn a_body_is_read_from_any_place_and_not_beyond_its_end() {
+    for size in [9, 90_000] {
+        let folder = spooled(&[b"x".repeat(size - 3).as_slice(), b"abc"].concat());
+        let Opened::Message(message) = open(folder.path(), id().as_str()) else { panic!("refused") };
+        let mut buffer = [b'-'; 6];
+        let end = message.body.length();
+        assert_eq!((message.body.read_at(end - 3, &mut buffer).unwrap(), &buffer), (3, b"abc---"));
+        assert_eq!(message.body.read_at(end - 2, &mut buffer[..1]).unwrap(), 1);
+        assert_eq!(&buffer, b"bbc---");
+        assert_eq!(message.body.read_at(end, &mut buffer).unwrap(), 0);
+        assert_eq!(message.body.read_at(end + 1, &mut buffer).unwrap(), 0);
+    }
+}
+
+#[test]
+fn what_is_poison_is_said_in_words() {
+    let said = [
+        (Poison::Name, "the name is not a queue id"),
+        (Poison::Owner(77), "the file belongs to uid 77"),
+        (Poison::OtherId(id()), &format!("the envelope is that of {}", id())),
+        (Poison::Checksum, "the checksum is wrong"),
+    ];
+    for (poison, words) in said {
+        assert_eq!(poison.to_string(), words);
+    }
+}
+
+/// Does it as somebody who has no rights of root; where the tests run as somebody else, as him.
+fn without_rights<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let own = nix::unistd::geteuid();
+    std::thread::spawn(move || {
+        if own.is_root() {
+            // Of this thread alone; with it go the rights of root over files.
+            nix::unistd::setfsuid(40001.into());
+        }
+        work()
+    })
+    .join()
+    .unwrap()
+}
+
+#[test]
+fn a_message_that_its_owner_hid_is_poison_and_one_that_we_may_not_read_is_a_failure() {
+    let folder = spooled(b"x\r\n");
+    set_mode(folder.path(), 0o755);
+    let path = folder.path().join(id().as_str());
+    let owner = nix::unistd::geteuid().as_raw();
+    if owner == 0 {
+        std::os::unix::fs::chown(&path, None, Some(40002)).unwrap();
+    }
+    let fd = Arc::new(File::open(folder.path()).unwrap());
+    let open = |fd: &Arc<File>| {
+        let fd = Arc::clone(fd);
+        without_rights(move || Message::open(fd.as_fd(), id().as_str(), &[owner]))
+    };
+    for hidden in [0o000, 0o040, 0o200] {
+        set_mode(&path, hidden);
+        assert_eq!(poison(open(&fd).unwrap()), Poison::Unreadable, "{hidden:o}");
+    }
+    set_mode(&path, 0o440);
+    let found = open(&fd);
+    if owner == 0 {
+        assert_eq!(found.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    } else {
+        assert!(matches!(found.unwrap(), Opened::Message(_)));
+    }
+}
+
+#[test]
+fn what_is_opened_does_not_wait_and_goes_to_no_program_that_is_started() {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    let folder = spooled(&vec![b'x'; 70_000]);
+    let Opened::Message(message) = open(folder.path(), id().as_str()) else { panic!("refused") };
+    let Store::File(file) = &message.body.store else { panic!("in memory") };
+    assert_eq!(fcntl(file, FcntlArg::F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
+}
+
+#[test]
+fn nothing_that_a_link_or_a_fifo_leads_to_is_removed() {
+    let folder = spooled(b"x\r\n");
+    let fd = File::open(folder.path()).unwrap();
+    std::fs::write(folder.path().join("file"), b"short").unwrap();
+    symlink(folder.path().join("file"), folder.path().join("link")).unwrap();
+    nix::unistd::mkfifo(&folder.path().join("fifo"), Mode::S_IRWXU).unwrap();
+    assert!(remove_unfinished(fd.as_fd(), "link").is_err());
+    assert!(remove_unfinished(fd.as_fd(), "fifo").is_ok_and(|removed| removed));
+    assert!(folder.path().join("file").exists());
 }

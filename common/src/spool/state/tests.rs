@@ -71,3 +71,45 @@ fn a_state_that_is_rubbish_is_an_empty_one() {
     std::fs::write(folder.path().join(state_name(id())), [0xff, 0xfe, b'\n', 0, 0]).unwrap();
     assert_eq!(QueueState::load(queue.as_fd(), id()).unwrap(), Some(QueueState::default()));
 }
+
+#[test]
+fn a_state_is_kept_for_its_owner_alone_and_goes_to_no_program_that_is_started() {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use std::os::unix::fs::{MetadataExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    let path = folder.path().join(state_name(id()));
+    let state = StateFile::open(queue.as_fd(), id()).unwrap();
+    assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(fcntl(&state.file, FcntlArg::F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
+    std::fs::remove_file(&path).unwrap();
+    symlink("/etc/passwd", &path).unwrap();
+    assert!(StateFile::open(queue.as_fd(), id()).is_err());
+    assert!(QueueState::load(queue.as_fd(), id()).is_err());
+}
+
+#[test]
+fn what_is_added_goes_behind_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    let mut one = StateFile::open(queue.as_fd(), id()).unwrap();
+    let mut other = StateFile::open(queue.as_fd(), id()).unwrap();
+    one.mark(&[mark(0, Outcome::Delivered, "250 ok")]).unwrap();
+    other.mark(&[mark(1, Outcome::Failed, "550 no")]).unwrap();
+    one.next(1, Timestamp::from_micros(5)).unwrap();
+    let state = QueueState::load(queue.as_fd(), id()).unwrap().unwrap();
+    assert_eq!((state.marks.len(), state.attempts), (2, 1));
+}
+
+#[test]
+fn a_state_file_is_named_after_its_message() {
+    assert_eq!(state_name(id()), format!("{}.state", id().as_str()));
+}
+
+#[test]
+fn a_relay_is_one_word_and_a_reply_one_short_line() {
+    let mark =
+        Mark { relay: "a relay\twith\u{85}blanks".into(), ..mark(0, Outcome::Failed, &"ä".repeat(600)) };
+    let read = QueueState::parse(Record::Mark(mark).to_string().as_bytes()).marks[&0].clone();
+    assert_eq!((read.relay.as_str(), read.reply), ("a_relay_with_blanks", "ä".repeat(512)));
+}
