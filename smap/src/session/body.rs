@@ -4,6 +4,9 @@
 use smap_common::smtp::command::Chunk;
 use smap_common::smtp::data::{Checker, Decoder, LineFault, ReceivedCounter};
 
+#[cfg(test)]
+mod tests;
+
 /// Most `Received:` fields that a message may have (RFC 5321 section 6.3).
 const MAX_RECEIVED: u32 = 100;
 

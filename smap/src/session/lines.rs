@@ -3,6 +3,9 @@
 
 use smap_common::smtp::command;
 
+#[cfg(test)]
+mod tests;
+
 /// Octets of one line that are read over before the session ends.
 const MAX_ENDLESS_LINE: usize = 64 * 1024;
 
@@ -52,12 +55,13 @@ impl LineBuffer {
 
     pub(super) fn next_line(&mut self) -> Option<Line> {
         let Some(end) = memchr::memchr(b'\n', self.rest()) else {
-            if self.thrown + self.rest().len() > MAX_ENDLESS_LINE {
+            let unfinished = self.rest().len();
+            if self.thrown + unfinished > MAX_ENDLESS_LINE {
                 return Some(Line::Endless);
             }
-            if self.rest().len() > command::MAX_PATH_LINE {
-                self.thrown += self.rest().len();
-                self.consume(usize::MAX - self.start);
+            if unfinished >= command::MAX_PATH_LINE {
+                self.thrown += unfinished;
+                self.consume(unfinished);
             }
             return None;
         };
