@@ -250,3 +250,12 @@ fn one_421_ends_a_session() {
     server.disk.create = Some(EMFILE);
     assert_eq!(server.codes(&format!("{MAIL}BDAT 100000\r\n")), ["250", "250", "421"]);
 }
+
+#[test]
+fn a_message_ends_with_its_refused_chunk() {
+    for chunk in ["BDAT 0 LAST\r\n", "BDAT 6 LAST\r\nQUIT\r\n"] {
+        let mut server = Server::greeted();
+        server.say("MAIL FROM:<a@b>\r\n");
+        assert_eq!(server.codes(&format!("{chunk}RCPT TO:<c@d>\r\n")), ["503", "503"], "{chunk:?}");
+    }
+}

@@ -263,18 +263,14 @@ impl Session {
         }
         if size > self.limits.max_octets {
             self.say(&replies::chunk_too_big(&self.host));
-        } else if size > 0 {
+        } else {
             self.state = State::Skipping(size);
         }
     }
 
-    pub(super) fn skip(&mut self, left: u64) -> Option<Next> {
-        let skipped = self.lines.skip(left);
-        self.state = match left - skipped {
-            0 => State::Idle,
-            _ if skipped == 0 => return Some(Next::Read),
-            left => State::Skipping(left),
-        };
-        None
+    pub(super) fn skip(&mut self, size: u64) -> Option<Next> {
+        let left = size - self.lines.skip(size);
+        self.state = if left == 0 { State::Idle } else { State::Skipping(left) };
+        (left > 0).then_some(Next::Read)
     }
 }
