@@ -252,6 +252,43 @@ fn one_421_ends_a_session() {
 }
 
 #[test]
+fn a_recipient_that_needs_smtputf8_was_refused() {
+    let mut server = Server::greeted();
+    assert_eq!(server.codes("MAIL FROM:<a@b>\r\nRCPT TO:<ä@d>\r\nDATA\r\n"), ["250", "553", "554"]);
+    server.say("RSET\r\n");
+    assert_eq!(server.codes("MAIL FROM:<a@b>\r\nDATA\r\n"), ["250", "503"]);
+}
+
+#[test]
+fn a_chunk_may_be_as_large_as_a_message() {
+    let mut server = Server::greeted();
+    let chunk = |size: usize| format!("BDAT {size} LAST\r\n{}", "x".repeat(size));
+    assert_eq!(server.codes(&(chunk(1000) + "NOOP\r\n")), ["503", "250"]);
+    assert_eq!(server.codes(&chunk(1001)), ["503", "421"]);
+}
+
+#[test]
+fn surplus_recipients_are_refused_a_thousand_times() {
+    let mut server = Server::new(Limits { max_recipients: 1, ..limits() });
+    server.say(MAIL);
+    for number in 0..1000 {
+        assert_eq!(server.codes(&format!("RCPT TO:<u{number}@d>\r\n")), ["452"]);
+    }
+    assert_eq!(server.codes("RCPT TO:<one@more>\r\n"), ["421"]);
+}
+
+#[test]
+fn commands_that_move_nothing_may_be_said_a_hundred_times_between_messages() {
+    let mut server = Server::greeted();
+    // EHLO was one.
+    assert_eq!(server.codes(&"NOOP\r\n".repeat(99)), vec!["250"; 99]);
+    server.say(MAIL);
+    assert_eq!(server.codes("RSET\r\n"), ["250"]);
+    assert_eq!(server.codes(&"NOOP\r\n".repeat(99)), vec!["250"; 99]);
+    assert_eq!(server.codes("NOOP\r\n"), ["250", "421"]);
+}
+
+#[test]
 fn a_message_ends_with_its_refused_chunk() {
     for chunk in ["BDAT 0 LAST\r\n", "BDAT 6 LAST\r\nQUIT\r\n"] {
         let mut server = Server::greeted();
