@@ -11,13 +11,13 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::draft::{END_LENGTH, end_record};
 use crate::envelope::{BadEnvelope, Envelope, MAX_ENVELOPE};
-use crate::spool::QueueId;
+use crate::spool::{QueueId, READ};
 
 #[cfg(test)]
 mod tests;
@@ -172,9 +172,7 @@ impl Message {
     /// The disk fails, or this process may not read the file.
     pub fn open(folder: BorrowedFd<'_>, name: &str, expected: &Expected) -> io::Result<Opened> {
         let Ok(id) = name.parse::<QueueId>() else { return Ok(Opened::Poison(Poison::Name)) };
-        let flags =
-            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        let file = match openat(folder, name, flags, Mode::empty()) {
+        let file = match openat(folder, name, READ, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::ENOENT) => return Ok(Opened::Gone),
             Err(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR | Errno::ENODEV) => {
@@ -209,8 +207,7 @@ impl Message {
 /// # Errors
 /// The disk fails.
 pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = File::from(openat(folder, name, flags, Mode::empty())?);
+    let file = File::from(openat(folder, name, READ, Mode::empty())?);
     let Ok(locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(false) };
     let size = locked.metadata()?.len();
     let mut tail = [0; END_LENGTH];

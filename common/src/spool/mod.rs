@@ -50,6 +50,8 @@ mod layout;
 mod message;
 mod state;
 
+use nix::fcntl::OFlag;
+
 pub use draft::{Committed, Draft, Folder, SpoolFile, StoreError, Void};
 pub use id::{BadQueueId, QueueId};
 pub use incoming::{Incoming, Locked};
@@ -65,3 +67,7 @@ pub const QUEUE: &str = "queue";
 pub const BAD: &str = "bad";
 /// Held by the running smapd.
 pub const LOCK: &str = "lock";
+
+/// How what lies in the spool is opened to be read: no link is followed, nothing is waited for, no terminal becomes
+/// ours, and no program that is started gets it.
+const READ: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);

@@ -20,7 +20,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::clock::Timestamp;
-use crate::spool::QueueId;
+use crate::spool::{QueueId, READ};
 use crate::status::Status;
 
 #[cfg(test)]
@@ -115,12 +115,7 @@ impl QueueState {
     /// # Errors
     /// The disk fails.
     pub fn load(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Option<Self>> {
-        match openat(
-            queue,
-            state_name(id).as_str(),
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-            Mode::empty(),
-        ) {
+        match openat(queue, state_name(id).as_str(), READ, Mode::empty()) {
             Ok(file) => {
                 let mut text = Vec::new();
                 File::from(file).read_to_end(&mut text)?;
