@@ -55,8 +55,8 @@ struct Server {
 }
 
 impl Server {
-    /// A session that has been greeted with EHLO.
-    fn new(limits: Limits) -> Self {
+    /// A session whose client has not said anything.
+    fn silent(limits: Limits) -> Self {
         let mut server = Self {
             session: Session::new("gw.example", limits, Origin::default()),
             disk: Disk::default(),
@@ -66,6 +66,12 @@ impl Server {
             closed: false,
         };
         assert_eq!(server.take(Input::Begin), ["220 gw.example ESMTP/smap Ready."]);
+        server
+    }
+
+    /// A session that has been greeted with EHLO.
+    fn new(limits: Limits) -> Self {
+        let mut server = Self::silent(limits);
         assert!(server.say("EHLO client.example\r\n")[0].starts_with("250"));
         server
     }
@@ -142,6 +148,17 @@ fn the_log_is_told_how_many_messages_were_accepted_and_how_long_they_were() {
     server.say(MAIL);
     assert_eq!(server.codes("DATA\r\na\nb\r\n.\r\n"), ["354", "550"]);
     assert_eq!(server.session.totals(), Totals { messages: 2, octets: 3 + 7 });
+}
+
+#[test]
+fn a_client_is_told_what_it_forgot() {
+    let mut server = Server::silent(limits());
+    assert_eq!(server.say("MAIL FROM:<a@b>\r\n"), ["503 5.5.1 Say HELO first"]);
+    server.say("EHLO client.example\r\n");
+    assert_eq!(server.say("RCPT TO:<c@d>\r\n"), ["503 5.5.1 Give the sender first"]);
+    assert_eq!(server.codes("MAIL FROM:<a@b>\r\n"), ["250"]);
+    assert_eq!(server.say("MAIL FROM:<a@b>\r\n"), ["503 5.5.1 Sender already given"]);
+    assert_eq!(server.say("DATA\r\n"), ["503 5.5.1 Give a recipient first"]);
 }
 
 #[test]
