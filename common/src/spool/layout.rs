@@ -283,7 +283,8 @@ fn create_file(path: &Path, owner: Option<u32>) -> io::Result<()> {
 }
 
 fn create(path: &Path, mode: u32, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
-    match DirBuilder::new().mode(mode & 0o777).create(path) {
+    // Nobody else may enter it before it has its owner.
+    match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {}
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(cause) => return Err(cause),

@@ -224,3 +224,10 @@ fn create_missing_makes_folders_with_their_modes_and_leaves_others_alone() {
     assert_eq!(std::fs::read(layout.lock()).unwrap(), b"1");
     assert_eq!(layout.incoming().metadata().unwrap().gid(), me().smap_gid);
 }
+
+#[test]
+fn a_lock_that_cannot_be_made_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("missing/lock");
+    assert_eq!(create_file(&lock, None).unwrap_err().kind(), io::ErrorKind::NotFound);
+}
