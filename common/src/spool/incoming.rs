@@ -16,6 +16,9 @@ use nix::unistd::close;
 use super::draft::{Folder, SpoolFile};
 use crate::confine::CREATE_ONLY;
 
+#[cfg(test)]
+mod tests;
+
 /// A folder of the spool, opened before confinement: the one thing that smap can still reach in the file
 /// system.
 #[derive(Debug)]

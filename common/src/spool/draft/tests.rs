@@ -106,48 +106,6 @@ fn a_long_message_is_written_a_buffer_at_a_time() {
 }
 
 #[test]
-fn a_file_of_the_spool_is_new_and_only_read_by_its_owner_and_group() {
-    use std::os::unix::fs::{MetadataExt, symlink};
-    let folder = tempfile::tempdir().unwrap();
-    let incoming = Incoming::new(File::open(folder.path()).unwrap().into());
-    let _file = incoming.create("a").unwrap();
-    assert_eq!(folder.path().join("a").metadata().unwrap().mode() & 0o7777, 0o440);
-    symlink(folder.path().join("b"), folder.path().join("c")).unwrap();
-    for taken in ["a", "c"] {
-        assert_eq!(incoming.create(taken).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-    }
-    assert!(!folder.path().join("b").exists());
-}
-
-#[test]
-fn a_program_that_is_started_gets_no_file_of_the_spool() {
-    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-    let folder = tempfile::tempdir().unwrap();
-    let incoming = Incoming::new(File::open(folder.path()).unwrap().into());
-    let file = incoming.create("a").unwrap();
-    assert_eq!(fcntl(file.as_fd(), FcntlArg::F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
-}
-
-#[test]
-fn what_is_overwritten_leaves_the_rest_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let incoming = Incoming::new(File::open(folder.path()).unwrap().into());
-    let mut file = incoming.create("a").unwrap();
-    file.append(b"one two ").unwrap();
-    file.append(b"three").unwrap();
-    file.overwrite(4, b"TWO").unwrap();
-    file.sync().unwrap();
-    assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"one TWO three");
-}
-
-#[test]
-fn a_sync_that_fails_is_said() {
-    let device = File::options().write(true).open("/dev/null").unwrap();
-    let mut file = Flock::lock(device, FlockArg::LockExclusive).unwrap();
-    assert!(file.sync().is_err(), "a device without a disk cannot be synced");
-}
-
-#[test]
 fn the_disk_s_words_become_the_client_s() {
     let kind = |errno: Errno| StoreError::from(io::Error::from(errno));
     assert!(matches!(kind(Errno::ENOSPC), StoreError::Full(_)));

@@ -276,7 +276,9 @@ fn a_message_that_its_owner_hid_is_poison_and_one_that_we_may_not_read_is_a_fail
     let fd = Arc::new(File::open(folder.path()).unwrap());
     let open = |fd: &Arc<File>| {
         let fd = Arc::clone(fd);
-        without_rights(move || Message::open(fd.as_fd(), id().as_str(), &[owner]))
+        without_rights(move || {
+            Message::open(fd.as_fd(), id().as_str(), &Expected { owners: [owner; 2], maxbytes: 0 })
+        })
     };
     for hidden in [0o000, 0o040, 0o200] {
         set_mode(&path, hidden);
