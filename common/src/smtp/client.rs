@@ -195,6 +195,7 @@ impl Session {
                 State::Text(..) if self.replies.is_empty() => return Action::SendText,
                 State::Text(..) => return self.lost(Trouble::OutOfStep),
                 State::Over(trouble) => return Action::Close(trouble.clone()),
+                State::Unclean if !self.replies.is_empty() => return self.lost(Trouble::OutOfStep),
                 State::Unclean => {
                     self.say("RSET");
                     self.state = State::Resetting;
@@ -233,8 +234,7 @@ impl Session {
                 self.state = State::Ready;
             }
             State::Hello if reply.class() == Class::Permanent && self.dialect == Dialect::Smtp => {
-                self.say(&format!("HELO {}", self.host));
-                self.state = State::OldHello;
+                self.say_old_hello();
             }
             State::OldHello if reply.is_success() => self.state = State::Ready,
             State::Hello | State::OldHello => self.state = State::Over(Some(Trouble::Unwilling(reply))),
@@ -262,6 +262,15 @@ impl Session {
             };
             self.say(&format!("{word} {}", self.host));
             self.state = State::Hello;
+        } else {
+            self.state = State::Over(Some(Trouble::OutOfStep));
+        }
+    }
+
+    fn say_old_hello(&mut self) {
+        if self.replies.is_empty() {
+            self.say(&format!("HELO {}", self.host));
+            self.state = State::OldHello;
         } else {
             self.state = State::Over(Some(Trouble::OutOfStep));
         }
@@ -328,6 +337,10 @@ impl Session {
             return Some(Action::Done(run.into_verdicts()));
         }
         if run.unanswered.is_empty() {
+            // What is there already cannot answer what is said now.
+            if !self.replies.is_empty() {
+                return Some(self.lost_in(run, Trouble::OutOfStep));
+            }
             self.say_next(&mut run);
         }
         self.state = State::Envelope(run);

@@ -133,6 +133,26 @@ fn replies_that_were_not_asked_for_end_the_session_without_text() {
 }
 
 #[test]
+fn a_reply_ahead_of_its_command_is_never_taken_for_the_next_one() {
+    let mut session = ready(Dialect::Smtp, "SIZE");
+    session.step(Input::Begin(transaction(&["c@d", "e@d"])));
+    let done = session.step(Input::Received(b"250 ok\r\n250 nobody asked\r\n"));
+    assert_eq!(classes(done), [Class::Transient, Class::Transient]);
+    assert_eq!(session.proceed(), Action::Close(Some(Trouble::OutOfStep)));
+
+    let mut session = ready(Dialect::Smtp, "SIZE");
+    session.step(Input::Begin(transaction(&["c@d"])));
+    let done = session.step(Input::Received(b"550 no\r\n250 reset already\r\n"));
+    assert_eq!(classes(done), [Class::Permanent]);
+    assert_eq!(session.proceed(), Action::Close(Some(Trouble::OutOfStep)));
+
+    let mut session = Session::new(Dialect::Smtp, "gw");
+    session.step(Input::Received(b"220 hi\r\n"));
+    let action = session.step(Input::Received(b"500 what\r\n250 mx\r\n"));
+    assert_eq!(action, Action::Close(Some(Trouble::OutOfStep)));
+}
+
+#[test]
 fn an_unwilling_server_is_no_fault_of_the_message() {
     let mut session = Session::new(Dialect::Smtp, "gw");
     let Action::Close(Some(trouble)) = session.step(Input::Received(b"554 5.7.1 go away\r\n")) else {
