@@ -121,7 +121,8 @@ impl Body {
         if self.is_refused() {
             self.text.clear();
         }
-        if progress == Progress::Open && self.wire > self.patience() { Progress::Flood } else { progress }
+        // Whether the end has come with the rest of it changes nothing.
+        if self.wire > self.patience() { Progress::Flood } else { progress }
     }
 
     /// How much is read of a message that will be refused: twice what any message within the limit can be.

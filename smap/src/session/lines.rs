@@ -67,6 +67,8 @@ impl LineBuffer {
         };
         let line = self.rest().get(..end).unwrap_or_default();
         let line = match line.strip_suffix(b"\r") {
+            // Whether its end has come with the rest of it changes nothing.
+            _ if self.thrown + end > MAX_ENDLESS_LINE => return Some(Line::Endless),
             _ if self.thrown > 0 || line.len() >= command::MAX_PATH_LINE => Line::TooLong,
             Some(line) => Line::Whole(line.to_vec()),
             None => Line::BareLf,
