@@ -190,11 +190,14 @@ impl Address {
         self.local.is_ascii() && self.domain.as_ref().and_then(Domain::name).is_none_or(str::is_ascii)
     }
 
-    /// Reads `user@domain`, without angle brackets.
+    /// Reads `user@domain`, without angle brackets, where a path has room for it.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, AddressError> {
+        if bytes.len() + "<>".len() > MAX_PATH {
+            return Err(AddressError::TooLong);
+        }
         let mut scanner = Scanner::new(bytes)?;
         let address = scanner.mailbox()?;
         if scanner.rest.is_empty() { Ok(address) } else { Err(AddressError::LocalPart) }

@@ -111,6 +111,15 @@ fn lengths_end_where_the_rfc_ends_them() {
 }
 
 #[test]
+fn an_address_that_fits_in_no_path_is_none() {
+    let label = "a".repeat(63);
+    let long = |last: usize| format!("{}@{label}.{label}.{}", "u".repeat(64), "a".repeat(last));
+    let address: Address = long(61).parse().unwrap();
+    assert_eq!(path(&format!("<{address}>")), Ok(address.to_string()));
+    assert_eq!(long(62).parse::<Address>(), Err(AddressError::TooLong));
+}
+
+#[test]
 fn what_follows_the_path_is_given_back() {
     let (sender, rest) = ReversePath::parse_prefix(b"<> SIZE=1").unwrap();
     assert_eq!((sender, rest), (ReversePath::Null, b" SIZE=1".as_slice()));
