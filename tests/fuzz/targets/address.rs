@@ -72,7 +72,7 @@ fn assert_stays_in_its_folder(template: &str, names: &Names<'_>) {
     let Ok(path) = parsed.expand(names.user, names.domain) else { return };
     assert!(path.is_absolute() && path.starts_with(parsed.root()), "{}", path.display());
     assert_eq!(components(&path), components(&parsed.expand("x", "x").unwrap()), "{}", path.display());
-    assert_harmless(path.to_str().unwrap());
+    assert_no_control(path.to_str().unwrap());
     let made_of_a_name = |part: Component<'_>| {
         let text = part.as_os_str().to_str().unwrap();
         text == names.user || text == names.domain
@@ -87,7 +87,7 @@ fn assert_stays_in_its_folder(template: &str, names: &Names<'_>) {
 fn assert_stays_an_argument(template: &str, names: &Names<'_>) {
     let Ok(parsed) = template.parse::<ArgTemplate>() else { return };
     let Ok(argument) = parsed.expand(names) else { return };
-    assert_harmless_argument(&argument);
+    assert_no_control(&argument);
     let own_option = template.starts_with('-');
     assert!(own_option || !argument.starts_with('-'), "{template} became {argument}");
     if template.starts_with('/') {
@@ -97,6 +97,7 @@ fn assert_stays_an_argument(template: &str, names: &Names<'_>) {
     }
 }
 
-fn assert_harmless_argument(argument: &str) {
-    assert!(!argument.contains(char::is_control), "{argument:?}");
+/// What else may do harm is not in the names, and in a template it is the operator's own.
+fn assert_no_control(text: &str) {
+    assert!(!text.contains(char::is_control), "{text:?}");
 }
