@@ -24,10 +24,12 @@ fn a_message_that_is_too_big_is_read_over_for_a_while() {
 
 #[test]
 fn a_message_that_ends_in_time_is_judged() {
-    let mut body = Body::of_data(LIMIT);
-    let message = [[b'x'; PATIENCE].as_slice(), b"\r\n.\r\n"].concat();
-    assert_eq!(receive(&mut body, &message), Progress::End);
-    assert_eq!(body.fault(), Some(BodyFault::TooBig));
+    const END: &[u8] = b"\r\n.\r\n";
+    for (length, progress) in [(PATIENCE - END.len(), Progress::End), (PATIENCE, Progress::Flood)] {
+        let mut body = Body::of_data(LIMIT);
+        assert_eq!(receive(&mut body, &[vec![b'x'; length].as_slice(), END].concat()), progress);
+        assert_eq!(body.fault(), Some(BodyFault::TooBig));
+    }
 }
 
 #[test]
