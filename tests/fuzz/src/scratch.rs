@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use smap_common::envelope::Envelope;
-use smap_common::spool::{Body, Draft, Incoming, Message, Opened, QueueId};
+use smap_common::spool::{Body, Draft, Expected, Incoming, Message, Opened, QueueId};
 use tempfile::TempDir;
 
 /// A folder that goes with its value.
@@ -61,7 +61,8 @@ impl Scratch {
 
     fn take(&self, id: QueueId) -> Opened {
         let owner = nix::unistd::geteuid().as_raw();
-        let opened = Message::open(self.handle.as_fd(), id.as_str(), &[owner]).unwrap();
+        let expected = Expected { owners: [owner; 2], maxbytes: 0 };
+        let opened = Message::open(self.handle.as_fd(), id.as_str(), &expected).unwrap();
         std::fs::remove_file(self.path(id.as_str())).unwrap();
         opened
     }

@@ -31,19 +31,20 @@ pub enum Fault {
 pub fn first_line_fault(text: &[u8]) -> Option<Fault> {
     let before = std::iter::once(b' ').chain(text.iter().copied());
     before.zip(text).find_map(|pair| match pair {
-        (_, 0) => Some(Fault::Nul),
         (b'\r', b'\n') => None,
         (b'\r', _) => Some(Fault::Cr),
+        (_, 0) => Some(Fault::Nul),
         (_, b'\n') => Some(Fault::Lf),
         _ => None,
     })
 }
 
-/// The same text in CRLF lines: CR, LF and CRLF each end one, and the last has an end too. NULs are left out.
+/// The same text in CRLF lines: CR, LF and CRLF each end one, and the last has an end too. A NUL is a question
+/// mark.
 #[must_use]
 pub fn in_lines(text: &[u8]) -> Vec<u8> {
     let mut clean = Vec::new();
-    let mut octets = text.iter().copied().filter(|&octet| octet != 0).peekable();
+    let mut octets = text.iter().map(|&octet| if octet == 0 { b'?' } else { octet }).peekable();
     while let Some(octet) = octets.next() {
         match octet {
             b'\r' => {
