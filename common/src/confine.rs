@@ -399,7 +399,8 @@ fn no_way_back() -> Result<(), ConfineError> {
     if unistd::getuid().is_root() || unistd::setuid(Uid::from_raw(0)) != Err(Errno::EPERM) {
         return Err(refuse("setuid", "it is still possible to become root"));
     }
-    if unistd::chroot(".") != Err(Errno::EPERM) {
+    // Not `.`: where this process was started may be a folder closed to its user, and that is another refusal.
+    if unistd::chroot("/") != Err(Errno::EPERM) {
         return Err(refuse("chroot", "it is still possible to leave the root folder"));
     }
     Ok(())

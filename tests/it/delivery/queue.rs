@@ -25,6 +25,7 @@ tests! {
     a_second_smapd_is_temporary;
     a_restart_right_after_a_kill_is_not_refused;
     smapd_as_root_without_userid_is_refused: [Root];
+    it_may_be_started_in_a_folder_that_is_closed_to_its_user: [Root];
     a_broken_table_is_named_by_its_line;
     a_new_table_routes_the_next_message;
     a_broken_new_table_leaves_the_old_one_in_force;
@@ -121,6 +122,16 @@ fn smapd_as_root_without_userid_is_refused() {
     let ended = post.once();
     assert_eq!(ended.code, 78, "{ended:?}");
     assert!(ended.log.iter().any(|line| line.contains("userid")), "{ended:?}");
+}
+
+fn it_may_be_started_in_a_folder_that_is_closed_to_its_user() {
+    let post = Post::with_maildirs("");
+    let closed = post.path("closed");
+    fs::create_dir(&closed).unwrap();
+    chmod(&closed, 0o700);
+    let mut once = post.gateway.program("smapd");
+    let ended = run(once.args(["--once", "--foreground"]).current_dir(&closed), Stdio::null());
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 fn a_broken_table_is_named_by_its_line() {
