@@ -7,7 +7,7 @@ use clap::Parser;
 use netperm::site::Site;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{daemon, geteuid};
-use smap_common::confine::{self, ConfineError, Missing, SetId};
+use smap_common::confine::{self, ConfineError, Missing};
 use smap_common::exit::Exit;
 use smap_common::log::{self, Event, Target};
 use smapd::content;
@@ -77,22 +77,16 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     if !arguments.foreground && !arguments.once {
         daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
     }
-    let start = Start { reach: reach::of(&site, &table), table, once: arguments.once };
-    deliver(start, site, queue, set_id, missing)
+    let start = Start { reach: reach::of(&site, &table), set_id, table, once: arguments.once };
+    deliver(start, site, queue, missing)
 }
 
-fn deliver(
-    start: Start,
-    site: Site,
-    queue: Queue,
-    set_id: SetId,
-    missing: Vec<Missing>,
-) -> Result<Exit, Refusal> {
+fn deliver(start: Start, site: Site, queue: Queue, missing: Vec<Missing>) -> Result<Exit, Refusal> {
     let failed = |error: std::io::Error| Refusal(error.to_string(), Exit::TempFail);
     allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
     let signals = block_signals().map_err(|errno| failed(errno.into()))?;
-    let runner = Runner::start(children, set_id).map_err(failed)?;
+    let runner = Runner::start(children, start.set_id).map_err(failed)?;
     let resolver = Resolver::start().map_err(failed)?;
     warn_of_missing_folders(&site);
     content::read_time_zone();

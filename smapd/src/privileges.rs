@@ -19,10 +19,10 @@ pub fn account(site: &Site) -> Option<Account> {
 /// A `sendmail` may be set-id; nothing else that the table names needs to be.
 #[must_use]
 pub fn set_id(site: &Site) -> SetId {
-    match set_id_program(site) {
-        Some(_) => SetId::Honoured,
-        None if site.smapd.sendmail.is_some() => SetId::Honoured,
-        None => SetId::Ignored,
+    if site.smapd.sendmail.is_some() || set_id_program(site).is_some() {
+        SetId::Honoured
+    } else {
+        SetId::Ignored
     }
 }
 

@@ -26,7 +26,7 @@ use netperm::site::Site;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signalfd::SignalFd;
 use smap_common::clock::Timestamp;
-use smap_common::confine::{Confined, Reach};
+use smap_common::confine::{Confined, Reach, SetId};
 use smap_common::exit::Exit;
 use smap_common::log::Event;
 use smap_common::spool::{Opened, QueueId};
@@ -68,6 +68,8 @@ pub struct Start {
     pub table: PathBuf,
     /// What this process may reach: no later table can give it more.
     pub reach: Reach,
+    /// Whether the programs that it has run may gain anything by set-id bits: no later table can change it.
+    pub set_id: SetId,
     /// One pass over all that is due, then the end.
     pub once: bool,
 }

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use netperm::site::Site;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use smap_common::confine::SetId;
 use smap_common::log::Event;
 
 use super::{Engine, limits};
-use crate::reach;
+use crate::{privileges, reach};
 
 /// How long what is under way may take after SIGTERM.
 const LAST_PATIENCE: Duration = Duration::from_secs(30);
@@ -49,15 +50,19 @@ impl Engine {
     fn new_site(&self) -> Result<Site, String> {
         let table = &self.start.table;
         let site = self.site.load_again(table).map_err(|faults| faults.to_string())?;
-        match self.start.reach.lacks(&reach::of(&site, table)) {
-            Some(what) => {
-                let table = table.display();
-                Err(format!(
-                    "{table}: {what} is closed to a smapd that was started without it: start it anew"
-                ))
-            }
-            None => Ok(site),
+        let table = table.display();
+        if let Some(what) = self.start.reach.lacks(&reach::of(&site, &self.start.table)) {
+            return Err(format!(
+                "{table}: {what} is closed to a smapd that was started without it: start it anew"
+            ));
         }
+        if self.start.set_id == SetId::Ignored && privileges::set_id(&site) == SetId::Honoured {
+            return Err(format!(
+                "{table}: set-id bits are ignored by a smapd that was started without a program that may have \
+                 them: start it anew"
+            ));
+        }
+        Ok(site)
     }
 
     fn stop(&mut self) {

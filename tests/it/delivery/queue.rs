@@ -31,6 +31,7 @@ tests! {
     a_broken_new_table_leaves_the_old_one_in_force;
     a_new_folder_of_mailboxes_needs_a_new_start;
     a_new_port_needs_a_new_start;
+    a_sendmail_that_is_new_needs_a_new_start;
     another_user_needs_a_new_start;
     the_end_waits_for_what_is_under_way;
     the_end_does_not_begin_anything_new;
@@ -193,6 +194,10 @@ fn a_new_folder_of_mailboxes_needs_a_new_start() {
 
 fn a_new_port_needs_a_new_start() {
     assert_needs_a_new_start(|_| "smapd: relay-host smtp:[127.0.0.1]:2".to_owned(), "port 2 is closed");
+}
+
+fn a_sendmail_that_is_new_needs_a_new_start() {
+    assert_needs_a_new_start(|_| "smapd: sendmail /bin/true".to_owned(), "set-id bits are ignored");
 }
 
 fn another_user_needs_a_new_start() {
