@@ -117,21 +117,28 @@ fn connect_to_syslogd() -> nix::Result<OwnedFd> {
 }
 
 impl SyslogState {
-    fn send(&mut self, packet: &str) {
+    /// Sends a line, and with it how many were lost before; a lost one is counted.
+    fn send(&mut self, line: &str) {
+        let packet = match self.dropped {
+            0 => line.to_owned(),
+            dropped => format!("{line} dropped={dropped}"),
+        };
+        self.dropped = if self.get_through(&packet) { 0 } else { self.dropped.saturating_add(1) };
+    }
+
+    fn get_through(&mut self, packet: &str) -> bool {
         if self.try_send(packet) {
-            return;
+            return true;
         }
         // syslogd was started anew: smapd can open the socket again, a session of smap cannot.
-        if may_open() && self.last_try.elapsed() >= REOPEN {
-            self.last_try = Instant::now();
-            if let Ok(socket) = connect_to_syslogd() {
-                self.socket = Some(socket);
-            }
-            if self.try_send(packet) {
-                return;
-            }
+        if !may_open() || self.last_try.elapsed() < REOPEN {
+            return false;
         }
-        self.dropped += 1;
+        self.last_try = Instant::now();
+        if let Ok(socket) = connect_to_syslogd() {
+            self.socket = Some(socket);
+        }
+        self.try_send(packet)
     }
 
     fn try_send(&self, packet: &str) -> bool {
@@ -154,12 +161,8 @@ impl Log for Syslog {
             Level::Debug | Level::Trace => 7,
         };
         let Ok(mut state) = self.state.lock() else { return };
-        let lost = match std::mem::take(&mut state.dropped) {
-            0 => String::new(),
-            dropped => format!(" dropped={dropped}"),
-        };
         let line = bounded(format!("{}[{}]: {}", self.program, process(), record.args()));
-        state.send(&format!("<{}>{line}{lost}", MAIL | severity));
+        state.send(&format!("<{}>{line}", MAIL | severity));
     }
 
     fn flush(&self) {}
@@ -170,4 +173,26 @@ fn bounded(mut line: String) -> String {
         line.truncate(line.floor_char_boundary(MAX_LINE));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn the_next_line_that_gets_through_says_how_many_were_lost() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let mut state = SyslogState { socket: None, dropped: 0, last_try: Instant::now() };
+        ["one", "two", "three"].iter().for_each(|line| state.send(line));
+        state.socket = Some(ours.into());
+        ["four", "five"].iter().for_each(|line| state.send(line));
+        let received = || {
+            let mut buffer = [0; 100];
+            let octets = theirs.recv(&mut buffer).unwrap();
+            String::from_utf8_lossy(&buffer[..octets]).into_owned()
+        };
+        assert_eq!([received(), received()], ["four dropped=3", "five"]);
+    }
 }
