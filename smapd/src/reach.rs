@@ -29,8 +29,14 @@ pub fn of(site: &Site, table: &Path) -> Reach {
 fn outermost(folders: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| folder.components().collect()).collect();
     folders.sort();
-    folders.dedup_by(|inner, outer| inner.starts_with(outer));
+    folders.dedup_by(|inner, outer| is_within(inner, outer));
     folders
+}
+
+/// Whether what may be done in `outer` may be done in `inner` too: not behind a symbolic link, which may lead out.
+fn is_within(inner: &Path, outer: &Path) -> bool {
+    inner.starts_with(outer)
+        && inner.ancestors().take_while(|path| *path != outer).all(|path| !path.is_symlink())
 }
 
 /// Folders of mailboxes that are missing, each with the one in which they would be made.
@@ -43,4 +49,22 @@ pub fn missing_folders(site: &Site) -> impl Iterator<Item = (&Path, Option<PathB
 fn existing(folder: &Path) -> Option<PathBuf> {
     let nearest = folder.ancestors().find(|path| path.is_dir())?;
     nearest.parent().is_some().then(|| nearest.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::create_dir_all;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_in_another_needs_no_word_of_its_own_unless_a_link_leads_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        create_dir_all(at("mail/lists/old")).unwrap();
+        symlink("/srv", at("mail/moved")).unwrap();
+        let all = ["mail/lists/old", "mail/moved/here", "mail/", "mail", "mailbox"].map(at).to_vec();
+        assert_eq!(outermost(all), ["mail", "mail/moved/here", "mailbox"].map(at));
+    }
 }
