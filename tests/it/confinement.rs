@@ -272,8 +272,7 @@ fn row_103_a_disk_without_inodes_is_said() {
 
 /// The reply to DATA, or to the message behind it.
 fn client_mail(client: &mut smap_tests::client::Client) -> String {
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    client.say("RCPT TO:<b@example.com>", "250 ");
+    client.envelope();
     client.send(b"DATA\r\n");
     match client.reply() {
         go if go.starts_with("354 ") => client.say(".", ""),

@@ -7,7 +7,6 @@
 //! cargo build --release && SMAP_BIN_DIR=$PWD/target/release cargo test -p smap-tests -- --ignored greedy
 //! ```
 
-use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
@@ -18,11 +17,11 @@ use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use smap_tests::client::Client;
-use smap_tests::gateway::{Gateway, Listener};
-use smap_tests::process::run;
+use smap_tests::gateway::Gateway;
+use smap_tests::process::{peak_of, run};
 use smap_tests::{programs, tests};
 
-use crate::listener::pid_in;
+use crate::confinement::session_of;
 
 tests! {
     row_004_a_line_without_end_costs_no_memory;
@@ -162,7 +161,8 @@ impl Greed {
         let listener = gateway.listen();
         let begun = Instant::now();
         let mut client = listener.extended_client();
-        let (pid, peak) = (session_of(&listener), Peak::watch(session_of(&listener)));
+        let pid = session_of(&listener);
+        let peak = Peak::watch(pid);
         let quiet = peak_of(pid).expect("it waits for its client");
         self.opening.iter().for_each(|(line, reply)| drop(client.say(line, reply)));
         let mut octets = client.send_all([(self.piece)(0)]);
@@ -193,18 +193,6 @@ impl Greed {
         let got = self.assert_costs_no_memory();
         assert!((1_000_000..20_000_000).contains(&got.octets), "{}: {} octets", self.name, got.octets);
     }
-}
-
-/// The process of the first session.
-fn session_of(listener: &Listener) -> Pid {
-    pid_in(&listener.process.wait_for_log(|line| line.contains("]: connect host=")))
-}
-
-/// KiB of memory that a process has had at most; `None` when it has ended.
-fn peak_of(pid: Pid) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// Looks at a process as long as it lives.

@@ -19,7 +19,7 @@ use smap_tests::taken::{Filter, Outcome, Taken};
 use smap_tests::tests;
 use syscalls::Sysno;
 
-use crate::listener::pid_in;
+use crate::confinement::session_of;
 
 tests! {
     the_calls_of_a_session_are_the_golden_ones: [Root];
@@ -56,7 +56,7 @@ impl Victim {
         let listener = gateway.listen();
         let mut client = listener.extended_client();
         client.mail("hello", "250 ");
-        let pid = pid_in(&listener.process.wait_for_log(|line| line.contains("]: connect host=")));
+        let pid = session_of(&listener);
         let message = gateway.incoming()[0].envelope.id.to_string();
         let incoming = descriptor(pid, &gateway.layout().incoming());
         Self { taken: Taken::over(pid), _client: client, listener, gateway, message, incoming }

@@ -235,9 +235,7 @@ fn a_killed_session_disturbs_nobody() {
     let gateway = Gateway::new("");
     let listener = gateway.listen();
     let (mut other, mut victim) = (listener.extended_client(), listener.extended_client());
-    victim.say("MAIL FROM:<a@sender.example>", "250 ");
-    victim.say("RCPT TO:<b@example.com>", "250 ");
-    victim.say("DATA", "354 ");
+    victim.data();
     victim.send(b"half a mess");
     let connected = listener.process.wait_for_logs(2, |line| line.contains("]: connect "));
     kill(pid_in(&connected[1]), Signal::SIGKILL).unwrap();
@@ -283,9 +281,7 @@ fn a_client_that_is_silent_in_data_is_timed_out() {
     let listener = gateway.listen();
     let mut client = listener.extended_client();
     client.mail("first", "250 ");
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    client.say("RCPT TO:<b@example.com>", "250 ");
-    client.say("DATA", "354 ");
+    client.data();
     client.send(b"half a mess");
     client.expect("421 4.4.2 ");
     client.expect_end();
@@ -296,9 +292,7 @@ fn a_client_that_is_silent_in_data_is_timed_out() {
 fn a_slow_client_does_not_outlast_the_session() {
     let listener = Gateway::new("smap: session-timeout 1").listen();
     let mut client = listener.extended_client();
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    client.say("RCPT TO:<b@example.com>", "250 ");
-    client.say("DATA", "354 ");
+    client.data();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(1500) {
         client.send(b"x");

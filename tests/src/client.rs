@@ -165,14 +165,30 @@ impl Client {
         reply
     }
 
+    /// Sends the envelope of a message, from `a@sender.example` to `b@example.com`.
+    ///
+    /// # Panics
+    /// It is not taken.
+    pub fn envelope(&mut self) {
+        self.say("MAIL FROM:<a@sender.example>", "250 ");
+        self.say("RCPT TO:<b@example.com>", "250 ");
+    }
+
+    /// The same, and DATA: the text can follow.
+    ///
+    /// # Panics
+    /// They are not taken.
+    pub fn data(&mut self) {
+        self.envelope();
+        self.say("DATA", "354 ");
+    }
+
     /// Sends a message after EHLO; returns the reply to it, whose first word is as given.
     ///
     /// # Panics
     /// The envelope is not taken, or the reply is another.
     pub fn mail(&mut self, body: &str, beginning: &str) -> String {
-        self.say("MAIL FROM:<a@sender.example>", "250 ");
-        self.say("RCPT TO:<b@example.com>", "250 ");
-        self.say("DATA", "354 ");
+        self.data();
         self.say(&format!("{body}\r\n."), beginning)
     }
 

@@ -196,6 +196,14 @@ pub fn run(command: &mut Command, input: Stdio) -> Ended {
     Ended { output: reader.join().unwrap().unwrap(), ..ended }
 }
 
+/// KiB of memory that a process has had at most; `None` when it has ended.
+#[must_use]
+pub fn peak_of(pid: Pid) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
 }

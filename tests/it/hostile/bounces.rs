@@ -1,13 +1,14 @@
 //! What goes back, and what goes round: notifications that hold what others sent, and mail in circles.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use smap_tests::gateway::{Gateway, free_port};
 use smap_tests::needs::Need::Program;
 use smap_tests::post::{Post, folder_of_smapd, maildir, send};
+use smap_tests::process::peak_of;
 use smap_tests::{eventually, tests};
 
-use super::resources::peak;
 use crate::delivery::notifications::{assert_fields, notice, post, told};
 
 tests! {
@@ -84,28 +85,23 @@ fn row_050_what_xtext_hides_stays_hidden() {
     assert_fields(&fields, &[("recipient0.Final-Recipient", "rfc822; b@no.example")]);
 }
 
-/// A gateway that sends mail for `round.example` to that port, and keeps mail for senders.
-fn half_a_circle(to: u16, mail: &std::path::Path) -> Gateway {
-    let gateway = Gateway::new("");
-    gateway.write_table(&format!(
+/// A table that sends mail for `round.example` to that port, and keeps mail for senders.
+fn half_a_circle(to: u16, mail: &Path) -> String {
+    format!(
         "smap, smapd: domain round.example smtp:[127.0.0.1]:{to}\n\
          smap, smapd: domain sender.example maildir:{}/%u/",
         mail.display()
-    ));
-    gateway
+    )
 }
 
 fn row_119_mail_in_a_circle_ends_with_one_notification() {
     let shared = Gateway::without_spool("");
     let mail = shared.folder().join("shared");
     folder_of_smapd(&mail);
-    let one = Post::of(half_a_circle(free_port(), &mail));
-    let other = Post::of(half_a_circle(one.address().port(), &mail));
-    one.gateway.write_table(&format!(
-        "smap, smapd: domain round.example smtp:[127.0.0.1]:{}\nsmap, smapd: domain sender.example maildir:{}/%u/",
-        other.address().port(),
-        mail.display()
-    ));
+    // Where the other is, is known when it listens: before the smapd of the first reads its table.
+    let one = Post::new(|_| half_a_circle(free_port(), &mail));
+    let other = Post::new(|_| half_a_circle(one.address().port(), &mail));
+    one.gateway.write_table(&half_a_circle(other.address().port(), &mail));
     let smapds = [one.smapd(), other.smapd()];
     one.send("a@sender.example", &["b@round.example"], "Subject: x\r\n\r\nhello");
     let told = eventually("the sender is told", || maildir(&mail.join("a")).pop());
@@ -136,7 +132,8 @@ fn row_120_fifty_megabytes_go_back_as_a_header() {
         &[("returned-type", "text/rfc822-headers"), ("returned.Subject", "greetings")],
     );
     assert!(post.maildir("a")[0].len() < 10_000);
-    assert!(peak(smapd.process().pid()) < 40 << 20, "{}", peak(smapd.process().pid()));
+    let peak = peak_of(smapd.process().pid()).unwrap();
+    assert!(peak < 40 << 10, "{peak} KiB");
 }
 
 fn row_120_a_header_without_end_goes_back_in_part() {

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use smap_tests::clock::{Clock, DAY};
 use smap_tests::gateway::{Gateway, SMAP_UID, chmod, free_port};
 use smap_tests::needs::Need::{Program, Root};
@@ -40,14 +39,6 @@ tests! {
     row_105_mail_goes_on_after_2038: [Program("cc")];
     row_105_mail_of_the_future_is_mail: [Program("cc")];
     row_105_a_time_zone_of_rubbish_is_none;
-}
-
-/// The most memory that a process ever had (octets).
-pub(super) fn peak(pid: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kilobytes << 10
 }
 
 fn row_038_a_client_is_named_as_it_names_itself_or_not_at_all() {
@@ -121,16 +112,13 @@ fn row_103_a_disk_that_fails_is_said() {
     nix::unistd::sync();
     let listener = gateway.listen();
     let mut client = listener.extended_client();
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    client.say("RCPT TO:<b@example.com>", "250 ");
-    client.say("DATA", "354 ");
+    client.data();
     client.send(&b"12345678\r\n".repeat(7_000));
     let mut python = Command::new(programs::peer("python3"));
     let failed = run(python.arg(programs::script("shutdown.py")).arg(gateway.spool()), Stdio::null());
     assert_eq!(failed.code, 0, "{failed:#?}");
     client.say(".", "451 4.3.0 ");
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    client.say("RCPT TO:<b@example.com>", "250 ");
+    client.envelope();
     client.say("DATA", "451 4.3.0 ");
     client.quit();
     drop((listener, disk));
@@ -159,8 +147,7 @@ fn row_103_no_descriptors_is_said() {
     let gateway = Gateway::new("");
     let listener = gateway.listen();
     let (mut client, pid) = (listener.extended_client(), session_of(&listener));
-    client.say("MAIL FROM:<a@sender.example>", "250 ");
-    client.say("RCPT TO:<b@example.com>", "250 ");
+    client.envelope();
     let mut prlimit = Command::new(programs::peer("prlimit"));
     prlimit.arg(format!("--pid={pid}")).arg("--nofile=3:3");
     if is_root() {

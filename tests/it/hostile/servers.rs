@@ -15,10 +15,10 @@ use smap_tests::gateway::SMAP_UID;
 use smap_tests::needs::Need::Program;
 use smap_tests::needs::is_root;
 use smap_tests::post::{Post, RELAY_TRACE, Smapd, without_trace};
+use smap_tests::process::peak_of;
 use smap_tests::sink::{Act, Sink};
 use smap_tests::{eventually, tests};
 
-use super::resources::peak;
 use crate::delivery::notifications::{self, assert_fields, notice, told};
 use crate::delivery::relay::{FROM, lines, to_port};
 
@@ -69,7 +69,8 @@ fn assert_waits(act: Act, at: &'static str, dsn: &str) -> Vec<String> {
     smapd.removed(&other);
     let line = smapd.outcome(&id, "b@example.com", "deferred");
     assert!(line.contains(&format!(" dsn={dsn} ")), "{line}");
-    assert!(peak(smapd.process().pid()) < 64 << 20, "{}", peak(smapd.process().pid()));
+    let peak = peak_of(smapd.process().pid()).unwrap();
+    assert!(peak < 64 << 10, "{peak} KiB");
     let after = post.send(FROM, &["b@local.example"], "hello");
     smapd.removed(&after);
     good.store(true, Ordering::SeqCst);
