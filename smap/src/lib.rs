@@ -1,7 +1,7 @@
 //! smap receives mail: one process, one session, no privilege.
 //!
-//! [`session`] is the protocol, pure; [`server`] carries its actions out, at the `pace` that a client must keep; [`startup`] is what comes before, and
-//! [`listen`] the listener that forks a process for each client.
+//! [`session`] is the protocol, pure; [`server`] carries its actions out, at the `pace` that a client must keep;
+//! [`startup`] is what comes before, and [`listen`] the listener that forks a process for each client.
 
 pub mod listen;
 pub mod one;

@@ -1,7 +1,7 @@
 //! `smapctl check --security`: what each program has left of this machine.
 //!
-//! Nothing is claimed: a process of its own gives up what the program gives up, by the same function, and the
-//! kernel is asked what it has left.
+//! A process of its own gives up what the program gives up, by the same function. The kernel is asked what it has
+//! left; what the kernel does not tell (folders, ports, system calls) is what it was asked to leave.
 
 use std::io::Write;
 use std::path::Path;
