@@ -204,16 +204,28 @@ fn with_syslog(gateway: &Gateway) -> (UnixDatagram, Command) {
     (log, command)
 }
 
+/// The next line that comes to it; `None` when none does in time.
+fn line_of(log: &UnixDatagram) -> Option<String> {
+    let mut packet = [0; 4096];
+    loop {
+        match log.recv(&mut packet) {
+            // A signal of another test's.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            received => {
+                let text = packet[..received.ok()?].to_vec();
+                return Some(String::from_utf8(text).expect("the log is text"));
+            }
+        }
+    }
+}
+
 /// The lines that come to it.
 fn syslog_of(gateway: &Gateway, octets: &[u8]) -> Vec<String> {
     let (log, mut command) = with_syslog(gateway);
     let (said, _) = dialogue(&mut command, octets);
     assert!(said.starts_with("220 ") || said.starts_with("421 4.3.5 "), "{said:?}");
     log.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let mut packet = [0; 4096];
-    std::iter::from_fn(|| log.recv(&mut packet).ok().map(|read| packet[..read].to_vec()))
-        .map(|packet| String::from_utf8(packet).expect("the log is text"))
-        .collect()
+    std::iter::from_fn(|| line_of(&log)).collect()
 }
 
 fn syslog_has_what_the_client_has_not() {
@@ -232,9 +244,7 @@ fn a_session_outlives_its_syslog() {
     let (log, mut command) = with_syslog(&gateway);
     let (mut child, mut client) = on_a_socket(&mut command);
     log.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut packet = [0; 4096];
-    let read = log.recv(&mut packet).unwrap();
-    assert!(String::from_utf8_lossy(&packet[..read]).contains("]: connect "));
+    assert!(line_of(&log).expect("the session begins").contains("]: connect "));
     drop(log);
     // A log that may be opened again is tried every second.
     std::thread::sleep(Duration::from_millis(1100));
