@@ -23,6 +23,8 @@ pub enum Outcome {
     Refused(Errno),
     /// The filter killed the process.
     Killed,
+    /// This kernel has no calls of that architecture.
+    NoWayIn,
 }
 
 /// A process that does what this test says.
@@ -56,8 +58,7 @@ impl Taken {
         for chunk in text.as_bytes_with_nul().chunks(size_of::<c_long>()) {
             let mut word = [0; size_of::<c_long>()];
             word[..chunk.len()].copy_from_slice(chunk);
-            let at: *mut c_void = std::ptr::with_exposed_provenance_mut(usize::try_from(self.room).unwrap());
-            write(self.pid, at, c_long::from_ne_bytes(word)).expect("its stack can be written");
+            write(self.pid, place(self.room), c_long::from_ne_bytes(word)).expect("its stack can be written");
             self.room += 8;
         }
         address
@@ -74,11 +75,7 @@ impl Taken {
     /// # Panics
     /// It does something else.
     pub fn call(&mut self, number: c_long, arguments: &[u64]) -> Outcome {
-        // It was stopped behind the instruction that enters the kernel: there it enters again.
-        let mut registers = self.stopped;
-        registers.rip -= 2;
-        registers.rax = u64::try_from(number).unwrap();
-        registers.orig_rax = u64::MAX;
+        let mut registers = self.registers(number);
         let mut arguments = arguments.iter().copied().chain(std::iter::repeat(0));
         for place in [
             &mut registers.rdi,
@@ -91,9 +88,37 @@ impl Taken {
             *place = arguments.next().unwrap();
         }
         setregs(self.pid, registers).unwrap();
+        self.enter(number)
+    }
+
+    /// Has it make a system call as a program of 32 bits does. There is nothing more to be had of it afterwards.
+    ///
+    /// # Panics
+    /// It does something else.
+    pub fn call_as_32_bit(&mut self, number: c_long) -> Outcome {
+        const INT_80: [u8; 2] = [0xcd, 0x80];
+        let at = place(self.stopped.rip - 2);
+        let mut code = read(self.pid, at).unwrap().to_ne_bytes();
+        code[..2].copy_from_slice(&INT_80);
+        write(self.pid, at, c_long::from_ne_bytes(code)).expect("whoever traces it may change its code");
+        setregs(self.pid, self.registers(number)).unwrap();
+        self.enter(number)
+    }
+
+    /// It was stopped behind the instruction that enters the kernel: there it enters again.
+    fn registers(&self, number: c_long) -> libc::user_regs_struct {
+        let mut registers = self.stopped;
+        registers.rip -= 2;
+        registers.rax = u64::try_from(number).unwrap();
+        registers.orig_rax = u64::MAX;
+        registers
+    }
+
+    fn enter(&self, number: c_long) -> Outcome {
         step(self.pid, None).unwrap();
         match waitpid(self.pid, Some(WaitPidFlag::__WALL)).unwrap() {
             WaitStatus::Signaled(_, Signal::SIGSYS, _) => Outcome::Killed,
+            WaitStatus::Stopped(_, Signal::SIGSEGV) => Outcome::NoWayIn,
             WaitStatus::Stopped(_, Signal::SIGTRAP) => result(getregs(self.pid).unwrap().rax),
             other => panic!("{number}: {other:?}"),
         }
@@ -116,12 +141,16 @@ fn stop_in_call(pid: Pid) -> Option<libc::user_regs_struct> {
     let status = waitpid(pid, Some(WaitPidFlag::__WALL)).unwrap();
     assert!(matches!(status, WaitStatus::Stopped(_, Signal::SIGSTOP)), "{status:?}");
     let registers = getregs(pid).unwrap();
-    let behind = std::ptr::with_exposed_provenance_mut(usize::try_from(registers.rip - 2).unwrap());
-    if read(pid, behind).is_ok_and(|word| word.to_ne_bytes().starts_with(&SYSCALL)) {
+    if read(pid, place(registers.rip - 2)).is_ok_and(|word| word.to_ne_bytes().starts_with(&SYSCALL)) {
         return Some(registers);
     }
     detach(pid, None).unwrap();
     None
+}
+
+/// A place in the memory of a process.
+fn place(address: u64) -> *mut c_void {
+    std::ptr::with_exposed_provenance_mut(usize::try_from(address).unwrap())
 }
 
 fn result(rax: u64) -> Outcome {
