@@ -26,7 +26,8 @@ tests! {
     the_calls_of_smapd_are_the_golden_ones: [Root];
     a_session_opens_files_with_one_set_of_flags_only: [Root];
     no_memory_becomes_code: [Root];
-    smapd_has_sockets_of_three_families: [Root];
+    smapd_has_sockets_of_tcp_and_of_the_machine_only: [Root];
+    smapd_sends_nothing_before_it_is_connected: [Root];
     calls_of_another_architecture_are_killed: [Root];
     a_session_lists_nothing: [Root];
     a_session_opens_no_message_again: [Root];
@@ -104,7 +105,7 @@ fn assert_killed(tries: &[Try<Victim>]) {
 fn calls_through(filter: &Filter) -> Vec<(u64, bool)> {
     const X32: u64 = 0x4000_0000;
     let arguments =
-        [[0; 6], [u64::MAX; 6], [0, 0, flags(CREATE_ONLY), 0, 0, 0], [flags(libc::AF_INET), 0, 0, 0, 0, 0]];
+        [[0; 6], [u64::MAX; 6], [0, 0, flags(CREATE_ONLY), 0, 0, 0], [flags(libc::AF_UNIX), 0, 0, 0, 0, 0]];
     let numbers = (0..600).chain(X32..X32 + 600).chain([u64::from(u32::MAX)]);
     let tried = numbers.map(|number| {
         let through = arguments.iter().filter(|arguments| filter.lets_through(number, **arguments)).count();
@@ -174,14 +175,37 @@ fn no_memory_becomes_code() {
     }
 }
 
-fn smapd_has_sockets_of_three_families() {
+fn smapd_has_sockets_of_tcp_and_of_the_machine_only() {
     let post = Post::with_maildirs("");
     let smapd = post.smapd();
     let filter = Taken::over(smapd.process().pid()).filter();
-    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6].map(flags);
+    let internet = [libc::AF_INET, libc::AF_INET6].map(flags);
+    let tcp = [(libc::SOCK_STREAM, 0), (libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0)];
+    let others = [
+        (libc::SOCK_DGRAM, 0),
+        (libc::SOCK_RAW, 0),
+        (libc::SOCK_SEQPACKET, 0),
+        (libc::SOCK_STREAM, libc::IPPROTO_MPTCP),
+        (libc::SOCK_STREAM, libc::IPPROTO_SCTP),
+    ];
     for family in 0..50 {
-        let through = filter.lets_through(number(libc::SYS_socket), [family, u64::MAX, 0, 0, 0, 0]);
-        assert_eq!(through, families.contains(&family), "family {family}");
+        let through = |(kind, protocol)| {
+            filter.lets_through(number(libc::SYS_socket), [family, flags(kind), flags(protocol), 0, 0, 0])
+        };
+        let (local, wired) = (family == flags(libc::AF_UNIX), internet.contains(&family));
+        assert!(tcp.into_iter().all(|kind| through(kind) == (local || wired)), "family {family}");
+        assert!(others.into_iter().all(|kind| through(kind) == local), "family {family}");
+    }
+}
+
+/// Data that goes with the beginning of a connection, to whatever port.
+fn smapd_sends_nothing_before_it_is_connected() {
+    let post = Post::with_maildirs("");
+    let smapd = post.smapd();
+    let filter = Taken::over(smapd.process().pid()).filter();
+    for flags in [flags(libc::MSG_FASTOPEN), flags(libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL)] {
+        assert!(!filter.lets_through(number(libc::SYS_sendto), [u64::MAX, 0, 0, flags, 0, 0]));
+        assert!(!filter.lets_through(number(libc::SYS_sendmsg), [u64::MAX, 0, flags, 0, 0, 0]));
     }
 }
 

@@ -76,9 +76,9 @@ pub const DELIVERY: &[(Number, When)] = &[
     // Sockets: other hosts, mail stores, the helpers, the log.
     (libc::SYS_socket, When::Socket),
     (libc::SYS_connect, When::Always),
-    (libc::SYS_sendto, When::Always),
+    (libc::SYS_sendto, When::NotFastOpen { flags: 3 }),
     (libc::SYS_recvfrom, When::Always),
-    (libc::SYS_sendmsg, When::Always),
+    (libc::SYS_sendmsg, When::NotFastOpen { flags: 2 }),
     (libc::SYS_recvmsg, When::Always),
     (libc::SYS_getsockopt, When::Always),
     (libc::SYS_setsockopt, When::Always),
@@ -121,27 +121,56 @@ pub enum When {
     CreatesOnly,
     /// `mmap` and `mprotect` of memory that is not code.
     NotExecutable,
-    /// `socket` to the Internet or of the machine.
+    /// `socket` for TCP, or of the machine: Landlock judges connections of TCP, and no datagram or other stream.
     Socket,
+    /// Without the flag that has a connection begin with its first octets, past Landlock; which argument has flags.
+    NotFastOpen {
+        /// Its index.
+        flags: u8,
+    },
 }
 
 impl When {
     fn rules(self) -> Result<Vec<SeccompRule>, BackendError> {
-        let rule = |argument, operator, value: libc::c_int| {
-            let condition = SeccompCondition::new(argument, Dword, operator, value.unsigned_abs().into())?;
-            SeccompRule::new(vec![condition])
-        };
-        let executable = libc::PROT_EXEC.unsigned_abs().into();
         match self {
             Self::Always => Ok(Vec::new()),
-            Self::CreatesOnly => Ok(vec![rule(2, SeccompCmpOp::Eq, CREATE_ONLY.bits())?]),
-            Self::NotExecutable => Ok(vec![rule(2, SeccompCmpOp::MaskedEq(executable), 0)?]),
-            Self::Socket => [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
-                .into_iter()
-                .map(|family| rule(0, SeccompCmpOp::Eq, family))
-                .collect(),
+            Self::CreatesOnly => Ok(vec![rule(&[is(2, CREATE_ONLY.bits())])?]),
+            Self::NotExecutable => Ok(vec![rule(&[has(2, libc::PROT_EXEC, 0)])?]),
+            Self::NotFastOpen { flags } => Ok(vec![rule(&[has(flags, libc::MSG_FASTOPEN, 0)])?]),
+            Self::Socket => {
+                let tcp = [has(1, SOCKET_TYPE, libc::SOCK_STREAM), is(2, 0)];
+                let of_family = |family| rule(&[&[is(0, family)], tcp.as_slice()].concat());
+                Ok(vec![
+                    rule(&[is(0, libc::AF_UNIX)])?,
+                    of_family(libc::AF_INET)?,
+                    of_family(libc::AF_INET6)?,
+                ])
+            }
         }
     }
+}
+
+/// The type of a socket, without the flags that may be added to it: Linux's own mask.
+const SOCKET_TYPE: libc::c_int = 0xf;
+
+/// What must hold of an argument: its index, the comparison, the value.
+type Condition = (u8, SeccompCmpOp, libc::c_int);
+
+fn is(argument: u8, value: libc::c_int) -> Condition {
+    (argument, SeccompCmpOp::Eq, value)
+}
+
+/// Of the bits of `mask` exactly these.
+fn has(argument: u8, mask: libc::c_int, value: libc::c_int) -> Condition {
+    (argument, SeccompCmpOp::MaskedEq(mask.unsigned_abs().into()), value)
+}
+
+/// All of them must hold.
+fn rule(conditions: &[Condition]) -> Result<SeccompRule, BackendError> {
+    let conditions = conditions.iter().map(|(argument, operator, value)| {
+        SeccompCondition::new(*argument, Dword, operator.clone(), value.unsigned_abs().into())
+    });
+    SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
 /// The program that lets exactly these calls through.
