@@ -30,7 +30,7 @@ pub use calls::CREATE_ONLY;
 pub use files::Reach;
 
 /// Descriptors that a session needs at most: client, log, folder, one message, and a few to come.
-pub const MAX_DESCRIPTORS: u64 = 32;
+const MAX_DESCRIPTORS: u64 = 32;
 
 /// What a session's process is confined to.
 #[derive(Debug)]
@@ -223,6 +223,18 @@ pub fn confine_resolver() -> Result<(), ConfineError> {
     files::to_reading(&NAMES).map(drop)
 }
 
+/// Confines the runner as far as one can be that starts programs of others: they could not look into it, and gain
+/// nothing by a set-id bit unless they are to.
+///
+/// # Errors
+/// A wall that must be there is not.
+pub fn confine_runner(set_id: SetId) -> Result<(), ConfineError> {
+    if set_id == SetId::Ignored {
+        no_new_privileges()?;
+    }
+    not_dumpable()
+}
+
 /// What a program that smapd starts may use: no core file, descriptors as usual, no more of the processor than it
 /// has time. To be called between fork and exec: it is safe in a signal handler.
 ///
@@ -248,8 +260,16 @@ pub fn own_umask(mask: u32) {
 /// first of all, before anything is opened.
 #[expect(unsafe_code, reason = "no crate of ours wraps close_range")]
 pub fn close_inherited_descriptors() {
-    // SAFETY: nothing of this process owns a descriptor above 2 yet. Where the kernel is too old, they stay.
-    let _best_effort = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    // SAFETY: nothing of this process owns a descriptor above 2 yet.
+    if unsafe { libc::close_range(3, libc::c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    // The kernel is older than that call, or a filter around us does not know it.
+    let (most, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    for descriptor in 3..libc::c_int::try_from(most).unwrap_or(65_536) {
+        // SAFETY: as above.
+        unsafe { libc::close(descriptor) };
+    }
 }
 
 /// Whether programs that this process may start gain what their set-id bits say.
@@ -320,7 +340,7 @@ fn verify_ids(account: &Account) -> Result<(), ConfineError> {
 pub fn keep_only_what_children_need(root: &Path) -> Result<(), ConfineError> {
     use Capability::{CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT};
     let mut needed = vec![CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT];
-    if root.metadata().is_ok_and(|facts| facts.mode() & 0o001 == 0) {
+    if is_closed_to_others(root) {
         needed.push(CAP_DAC_READ_SEARCH);
     }
     let kept = caps::read(None, CapSet::Permitted).step("capabilities")?;
@@ -328,6 +348,17 @@ pub fn keep_only_what_children_need(root: &Path) -> Result<(), ConfineError> {
     caps::set(None, CapSet::Effective, &kept).step("effective capabilities")?;
     caps::set(None, CapSet::Permitted, &kept).step("permitted capabilities")?;
     caps::clear(None, CapSet::Inheritable).step("inheritable capabilities")
+}
+
+/// Whether a listener that has kept only what its children needed can confine children in `root`, too.
+#[must_use]
+pub fn can_confine_in(root: &Path) -> bool {
+    let may_enter = !is_closed_to_others(root) || has(Capability::CAP_DAC_READ_SEARCH);
+    may_enter || !has(Capability::CAP_SYS_CHROOT)
+}
+
+fn is_closed_to_others(root: &Path) -> bool {
+    root.metadata().is_ok_and(|facts| facts.mode() & 0o001 == 0)
 }
 
 /// Forgets the environment: nothing of it is trusted, and a chrooted process has no use for it. To be called
@@ -342,7 +373,7 @@ pub fn clear_environment() {
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn no_new_privileges() -> Result<(), ConfineError> {
+fn no_new_privileges() -> Result<(), ConfineError> {
     prctl::set_no_new_privs().step("no-new-privileges")?;
     let taken = prctl::get_no_new_privs().step("no-new-privileges")?;
     if taken { Ok(()) } else { Err(refuse("no-new-privileges", "the kernel does not keep it")) }

@@ -12,6 +12,8 @@ pub enum PathError {
     Parent,
     /// It names the root itself, or a folder where a file is needed.
     NoFile,
+    /// It lies in the root itself, or in whatever is put into it.
+    NoFolder,
     /// It has a control character in it.
     Control,
 }
@@ -22,6 +24,7 @@ impl fmt::Display for PathError {
             Self::Relative => "must be an absolute path",
             Self::Parent => "must not have .. in it",
             Self::NoFile => "is not the path of a file",
+            Self::NoFolder => "must begin with a folder that has a name",
             Self::Control => "must not have control characters in it",
         })
     }

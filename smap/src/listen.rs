@@ -210,6 +210,12 @@ impl Listener<'_> {
     /// A new table is for new sessions; a broken one is not used.
     fn reload(&mut self) {
         match Prepared::load(self.table) {
+            Ok(prepared) if !confine::can_confine_in(prepared.site.layout.root()) => {
+                let (table, root) = (self.table.display(), prepared.site.layout.root().display());
+                let what = "is closed to a listener that was started without it: start it anew";
+                let text = format!("{table}: {root} {what}; the old table stays in force");
+                Event::Error { text: &text }.log();
+            }
             Ok(prepared) => {
                 self.prepared = prepared;
                 Event::Said { text: "the table was read again" }.log();

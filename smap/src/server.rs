@@ -20,6 +20,8 @@ use crate::replies;
 use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket};
 use crate::stream::Stream;
 
+/// The same for one who has had its time.
+const LAST_WORDS_TO_THE_SLOW: Duration = Duration::from_secs(1);
 /// Octets read from the client at a time: commands are short, and an idle session costs little memory.
 const FIRST_READ: usize = 2 * 1024;
 /// Octets read at a time from a client that has more to say.
@@ -61,9 +63,11 @@ pub fn serve<S: Stream, F: Folder>(
     let why = run.life();
     let totals = run.session.totals();
     Event::Exiting { host, bytes: totals.octets, messages: totals.messages, why }.log();
-    // It was not the client that wanted to end: it may be sending yet.
-    if run.late.is_none() && !run.session.why_closed().is_empty() {
-        run.stream.finish(LAST_WORDS);
+    // It was not the client that wanted to end: it may be sending yet, and what comes in makes it lose our words.
+    match run.late {
+        None if !run.session.why_closed().is_empty() => run.stream.finish(LAST_WORDS),
+        Some(Late::Slow) => run.stream.finish(LAST_WORDS_TO_THE_SLOW),
+        None | Some(Late::Idle | Late::Session) => {}
     }
 }
 

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use netperm::site::Site;
 use smap::startup::Prepared;
-use smap_common::confine::{self, MAX_DESCRIPTORS, NAMES, Reach, SetId, calls};
+use smap_common::confine::{self, NAMES, Reach, SetId, calls};
 use smap_common::exit::Exit;
 use smapd::{privileges, reach};
 
 use crate::error::Error;
-use crate::show::{columns, octets};
+use crate::show::columns;
 use trial::Trial;
 
 mod trial;
@@ -71,13 +71,6 @@ fn session(site: &Site, file: &Path) -> (&'static str, Result<Trial, String>, Ve
         row("reads files", "none"),
         row("connects to", "nothing"),
         row("system calls", counted(calls::SESSION)),
-        row(
-            "limits",
-            format!(
-                "no process, no core file, {MAX_DESCRIPTORS} descriptors, files of {}",
-                octets(site.smap.maxbytes)
-            ),
-        ),
     ];
     ("smap, one session", trial, rows)
 }
@@ -85,9 +78,7 @@ fn session(site: &Site, file: &Path) -> (&'static str, Result<Trial, String>, Ve
 fn delivery(site: &Site, file: &Path) -> (&'static str, Result<Trial, String>, Vec<Row>) {
     let reach = reach::of(site, file);
     let trial = Trial::of(|| {
-        let account = privileges::account(site);
-        let missing = confine::become_account(account.as_ref(), privileges::set_id(site));
-        let missing = missing.map_err(|error| error.to_string())?;
+        let missing = privileges::take(site).map_err(|error| error.to_string())?;
         let confined = confine::confine_delivery(&reach, missing, || Ok(()));
         confined.map(|(confined, ())| confined).map_err(|error| error.to_string())
     });

@@ -68,8 +68,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         Event::Warning { text: &text }.log();
     }
     let set_id = privileges::set_id(&site);
-    let account = privileges::account(&site);
-    let missing = confine::become_account(account.as_ref(), set_id).map_err(not_confined)?;
+    let missing = privileges::take(&site).map_err(not_confined)?;
     let queue = Queue::open(&site.layout).map_err(|error| {
         let exit = if matches!(error, QueueError::Locked) { Exit::TempFail } else { Exit::Config };
         Refusal(error.to_string(), exit)

@@ -6,11 +6,18 @@ use std::path::{Path, PathBuf};
 use netperm::site::Site;
 use netperm::transport::Transport;
 use smap_common::account::Account;
-use smap_common::confine::SetId;
+use smap_common::confine::{ConfineError, Missing, SetId, become_account};
+
+/// Becomes it, for good; says what could not be had.
+///
+/// # Errors
+/// This process is neither root nor that user, or the kernel refuses.
+pub fn take(site: &Site) -> Result<Vec<Missing>, ConfineError> {
+    become_account(account(site).as_ref(), set_id(site))
+}
 
 /// Its user, who reads what smap wrote by smap's group; `None` where the table names none.
-#[must_use]
-pub fn account(site: &Site) -> Option<Account> {
+fn account(site: &Site) -> Option<Account> {
     let mut account = site.smapd_account.clone()?;
     account.groups.push(site.layout.accounts().smap_gid);
     Some(account)

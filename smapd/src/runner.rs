@@ -101,8 +101,8 @@ impl Runner {
 
     fn start_with(max_children: usize, set_id: SetId, grace: Duration) -> io::Result<Self> {
         let life = move |link: Link| {
-            // Without that wall nothing is run: smapd sees that the runner is gone.
-            if set_id == SetId::Honoured || confine::no_new_privileges().is_ok() {
+            // Without its walls nothing is run: smapd sees that the runner is gone.
+            if confine::confine_runner(set_id).is_ok() {
                 life::live(link, max_children, grace);
             }
         };

@@ -11,12 +11,13 @@ use std::process::{Command, Stdio};
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
+use smap_common::confine::calls;
 use smap_tests::gateway::{Gateway, Listener, SMAP_UID, SMAPD_UID};
 use smap_tests::needs::Need::Root;
 use smap_tests::post::Post;
 use smap_tests::process::run;
 use smap_tests::taken::{Filter, Outcome, Taken};
-use smap_tests::tests;
+use smap_tests::{programs, tests};
 use syscalls::Sysno;
 
 use crate::confinement::session_of;
@@ -24,6 +25,7 @@ use crate::confinement::session_of;
 tests! {
     the_calls_of_a_session_are_the_golden_ones: [Root];
     the_calls_of_smapd_are_the_golden_ones: [Root];
+    the_texts_count_the_calls_as_the_golden_files_do;
     a_session_opens_files_with_one_set_of_flags_only: [Root];
     no_memory_becomes_code: [Root];
     smapd_has_sockets_of_tcp_and_of_the_machine_only: [Root];
@@ -146,6 +148,18 @@ fn the_calls_of_smapd_are_the_golden_ones() {
     let post = Post::with_maildirs("");
     let smapd = post.smapd();
     assert_golden("delivery.calls", &Taken::over(smapd.process().pid()).filter());
+}
+
+fn the_texts_count_the_calls_as_the_golden_files_do() {
+    let read = |path: &str| fs::read_to_string(programs::workspace().join(path)).unwrap();
+    let count = |name: &str| {
+        let golden = read(&format!("tests/golden/{name}"));
+        golden.lines().filter(|line| !line.ends_with(PAST_EVERY_FILTER)).count()
+    };
+    let (session, delivery) = (count("session.calls"), count("delivery.calls"));
+    assert!(read("README.md").contains(&format!("{session} system calls")));
+    assert!(read("etc/man/smapd.8").contains(&format!("the {delivery} of\ndelivering")));
+    assert_eq!((calls::SESSION.len(), calls::DELIVERY.len()), (session, delivery));
 }
 
 fn number(call: libc::c_long) -> u64 {

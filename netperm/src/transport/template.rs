@@ -175,7 +175,12 @@ impl FromStr for PathTemplate {
         if !path.components().any(|component| matches!(component, Component::Normal(_))) {
             return Err(TemplateError::Path(PathError::NoFile));
         }
-        pieces(text, &[('u', Piece::User), ('d', Piece::Domain)]).map(Self)
+        let template = pieces(text, &[('u', Piece::User), ('d', Piece::Domain)]).map(Self)?;
+        // What smapd may write in must be less than everything.
+        if template.root().parent().is_none() {
+            return Err(TemplateError::Path(PathError::NoFolder));
+        }
+        Ok(template)
     }
 }
 
@@ -284,9 +289,21 @@ mod tests {
 
     #[test]
     fn a_template_is_absolute_and_goes_only_down() {
-        for text in
-            ["", "mail/%u", "/var/../%u", "%u", "/", "/a\0", "/var/mail/%x", "/var/mail/%", "/mail/%s"]
-        {
+        for text in [
+            "",
+            "mail/%u",
+            "/var/../%u",
+            "%u",
+            "/",
+            "/a\0",
+            "/var/mail/%x",
+            "/var/mail/%",
+            "/mail/%s",
+            "/%u",
+            "/%d/%u/",
+            "/mailbox",
+            "/mail-%u/",
+        ] {
             assert!(text.parse::<PathTemplate>().is_err(), "{text}");
         }
     }
@@ -297,7 +314,6 @@ mod tests {
         assert_eq!(root("/var/mail/%u"), PathBuf::from("/var/mail/"));
         assert_eq!(root("/var/mail/box-%u/Maildir/"), PathBuf::from("/var/mail"));
         assert_eq!(root("/var/mail/all"), PathBuf::from("/var/mail"));
-        assert_eq!(root("/%d/%u"), PathBuf::from("/"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use smap_common::confine::Confined;
 use smap_common::exit::Exit;
 
 use super::{Row, row};
+use crate::show::octets;
 
 /// What came of it.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ fn look(child: Pid, mut heard: PipeReader, go: PipeWriter) -> Result<Trial, Stri
         }
     }
     let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+    let limits = fs::read_to_string(format!("/proc/{child}/limits")).unwrap_or_default();
     let root = fs::read_link(format!("/proc/{child}/root"));
     drop(go);
     // It ends because the pipe does.
@@ -89,6 +91,7 @@ fn look(child: Pid, mut heard: PipeReader, go: PipeWriter) -> Result<Trial, Stri
     if let Ok(root) = root {
         facts.insert(1, row("root folder", root.display().to_string()));
     }
+    facts.extend(self::limits(&limits));
     Ok(Trial { facts, missing: lines.map(str::to_owned).collect() })
 }
 
@@ -114,7 +117,14 @@ fn facts(status: &str) -> Vec<Row> {
         .map(|set| format!("{set} {}", field(set)))
         .collect();
     let yes = |name: &str, wanted: &str, yes: &str, no: &str| {
-        row(name, if field(wanted).starts_with(['1', '2']) { yes } else { no })
+        row(
+            name,
+            match field(wanted).as_str() {
+                "0" => no,
+                "1" | "2" => yes,
+                _ => "not known",
+            },
+        )
     };
     vec![
         row("user", format!("{}, group {}, {groups}", id("Uid"), id("Gid"))),
@@ -122,4 +132,21 @@ fn facts(status: &str) -> Vec<Row> {
         yes("new privileges", "NoNewPrivs", "never", "by set-id programs"),
         yes("call filter", "Seccomp", "on", "OFF"),
     ]
+}
+
+/// The hard limits that there are.
+fn limits(limits: &str) -> Option<Row> {
+    let limit = |name: &str, show: &dyn Fn(u64) -> String| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+        let hard = line.split_whitespace().nth(1)?;
+        hard.parse().ok().map(show)
+    };
+    let known = [
+        limit("Max processes", &|count| format!("{count} processes")),
+        limit("Max core file size", &|size| format!("core files of {}", octets(size))),
+        limit("Max file size", &|size| format!("files of {}", octets(size))),
+        limit("Max open files", &|count| format!("{count} descriptors")),
+    ];
+    let known: Vec<String> = known.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| row("limits", known.join(", ")))
 }
