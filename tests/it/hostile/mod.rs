@@ -1,7 +1,8 @@
-//! The rows of the list of hostile inputs that are no dialogue of one client: machines that fail, servers that lie,
-//! bounces and loops. `tests/ROWS.md` says of each row what holds it.
+//! The rows of the list of hostile inputs that are no dialogue of one client: files in the spool, machines
+//! that fail, servers that lie, bounces and loops. `tests/ROWS.md` says of each row what holds it.
 
 mod bounces;
+pub(crate) mod files;
 mod resources;
 mod servers;
 pub(crate) mod table;
@@ -9,5 +10,5 @@ pub(crate) mod table;
 use smap_tests::needs::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [resources::tests(), servers::tests(), bounces::tests()].into_iter().flatten().collect()
+    [files::tests(), resources::tests(), servers::tests(), bounces::tests()].into_iter().flatten().collect()
 }
