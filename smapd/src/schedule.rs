@@ -4,6 +4,7 @@
 //! Holds nothing of a message but its id and the time it is due: 200,000 of them are a few megabytes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use netperm::schema::Smapd;
@@ -12,6 +13,9 @@ use smap_common::spool::QueueId;
 
 #[cfg(test)]
 mod tests;
+
+/// The part of a wait that may be added to it: an eighth.
+const SPREAD: u32 = 8;
 
 /// Messages and the times they are due.
 #[derive(Debug, Default)]
@@ -76,12 +80,26 @@ pub enum Prospect {
 /// Decides whether and when a message that arrived then, and has been tried so often, is tried again. The last
 /// attempt is made when it expires, not later.
 #[must_use]
-pub fn prospect(smapd: &Smapd, arrived: Timestamp, attempts: u32, now: Timestamp) -> Prospect {
+pub fn prospect(smapd: &Smapd, id: QueueId, arrived: Timestamp, attempts: u32, now: Timestamp) -> Prospect {
     let expires = arrived.after(smapd.expire);
     if now >= expires {
         return Prospect::GiveUp;
     }
-    Prospect::Retry(now.after(smapd.retry.after(attempts)).min(expires))
+    let wait = smapd.retry.after(attempts);
+    Prospect::Retry(now.after(wait + spread(wait, id, attempts)).min(expires))
+}
+
+/// What is added to a wait, up to [`SPREAD`] of it: messages that were deferred together do not come together again.
+/// Of the same message and attempt it is the same, so that a decision can be told again.
+fn spread(wait: Duration, id: QueueId, attempts: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (id, attempts).hash(&mut hasher);
+    let share = u32::try_from(hasher.finish() % 1024).unwrap_or_default();
+    longest_spread(wait) * share / 1024
+}
+
+fn longest_spread(wait: Duration) -> Duration {
+    wait / SPREAD
 }
 
 /// When a message with a recorded next attempt is due, after a restart. A clock that was set back must not make
@@ -89,6 +107,7 @@ pub fn prospect(smapd: &Smapd, arrived: Timestamp, attempts: u32, now: Timestamp
 #[must_use]
 pub fn due(smapd: &Smapd, recorded: Option<Timestamp>, now: Timestamp) -> Timestamp {
     let longest = smapd.retry.iter().max().unwrap_or(Duration::ZERO);
+    let longest = longest + longest_spread(longest);
     recorded.unwrap_or(now).min(now.after(longest))
 }
 

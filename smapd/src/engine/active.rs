@@ -115,7 +115,7 @@ impl Active {
         let (mut next, mut expired) = (None, Vec::new());
         if !pending.is_empty() {
             self.state.attempts += 1;
-            match prospect(smapd, arrived, self.state.attempts, now) {
+            match prospect(smapd, self.envelope().id, arrived, self.state.attempts, now) {
                 Prospect::Retry(at) => next = Some(at),
                 Prospect::GiveUp => {
                     pending.iter().for_each(|number| self.expire(*number, now));

@@ -32,29 +32,60 @@ fn a_message_waits_for_one_time_only() {
     assert_eq!(schedule.next(), None);
 }
 
+/// How long a message waits after so many tries.
+fn wait(smapd: &Smapd, number: u64, tries: u32) -> Duration {
+    match prospect(smapd, id(number), at(100), tries, at(100)) {
+        Prospect::Retry(then) => then.since(at(100)),
+        Prospect::GiveUp => panic!("it has just come"),
+    }
+}
+
 #[test]
 fn the_waits_follow_the_list_and_the_last_repeats() {
     let smapd = Smapd::default();
-    let waits: Vec<Prospect> = [1, 2, 7, 100].map(|tries| prospect(&smapd, at(0), tries, at(100))).to_vec();
-    let minutes = |minutes: u64| Prospect::Retry(at(100 + minutes * 60));
-    assert_eq!(waits, [minutes(5), minutes(10), minutes(240), minutes(240)]);
+    for (tries, minutes) in [(1, 5), (2, 10), (7, 240), (100, 240)] {
+        let least = Duration::from_mins(minutes);
+        for number in 0..100 {
+            let wait = wait(&smapd, number, tries);
+            assert!((least..=least + least / 8).contains(&wait), "{tries}: {wait:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_deferred_together_does_not_come_together_again() {
+    let smapd = Smapd::default();
+    let waits: Vec<Duration> = (0..1000).map(|number| wait(&smapd, number, 7)).collect();
+    // 240 minutes and up to 30 more, of which none sees more than twice its share.
+    for minute in 240..270 {
+        let within = Duration::from_mins(minute)..Duration::from_mins(minute + 1);
+        let crowd = waits.iter().filter(|wait| within.contains(wait)).count();
+        assert!((10..=70).contains(&crowd), "{minute}: {crowd}");
+    }
+}
+
+#[test]
+fn a_decision_can_be_told_again() {
+    let smapd = Smapd::default();
+    assert_eq!(wait(&smapd, 1, 3), wait(&smapd, 1, 3));
 }
 
 #[test]
 fn the_last_attempt_is_at_the_expiry() {
     let mut smapd = Smapd::default();
     smapd.expire = Duration::from_secs(400);
-    assert_eq!(prospect(&smapd, at(0), 1, at(200)), Prospect::Retry(at(400)));
-    assert_eq!(prospect(&smapd, at(0), 2, at(400)), Prospect::GiveUp);
+    assert_eq!(prospect(&smapd, id(1), at(0), 1, at(200)), Prospect::Retry(at(400)));
+    assert_eq!(prospect(&smapd, id(1), at(0), 2, at(400)), Prospect::GiveUp);
 }
 
 #[test]
 fn a_clock_that_was_set_back_delays_nothing_for_ever() {
     let smapd = Smapd::default();
-    assert_eq!(due(&smapd, Some(at(1_000_000)), at(0)), at(4 * 3600));
+    assert_eq!(due(&smapd, Some(at(1_000_000)), at(0)), at(4 * 3600 * 9 / 8));
     assert_eq!(due(&smapd, Some(at(50)), at(100)), at(50));
     assert_eq!(due(&smapd, None, at(100)), at(100));
-    assert_eq!(prospect(&smapd, at(1_000_000), 1, at(0)), Prospect::Retry(at(300)));
+    let Prospect::Retry(next) = prospect(&smapd, id(1), at(1_000_000), 1, at(0)) else { panic!("it waits") };
+    assert!(next < at(340), "{next:?}");
 }
 
 #[test]

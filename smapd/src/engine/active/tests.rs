@@ -52,7 +52,7 @@ fn a_failure_is_not_marked_before_its_sender_is_told() {
     active.report(1, deferred(), at(1));
     let conclusion = active.conclude(&Smapd::default(), at(1));
     assert_eq!(conclusion.failed, [0]);
-    assert_eq!(conclusion.next, Some(at(301)));
+    assert!(conclusion.next.is_some_and(|next| (at(301)..at(340)).contains(&next)), "{conclusion:?}");
     assert_eq!(active.take_unwritten().len(), 2);
 }
 
