@@ -41,6 +41,17 @@ pub enum Place {
     Queue,
 }
 
+/// What a former smapd left in `queue/`.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// Messages, the oldest first.
+    pub messages: Vec<QueueId>,
+    /// States without a message in `queue/`.
+    pub states: Vec<QueueId>,
+    /// Names that are no queue id's.
+    pub strangers: Vec<OsString>,
+}
+
 /// The spool.
 #[derive(Debug)]
 pub struct Queue {
@@ -133,36 +144,43 @@ impl Queue {
         }
     }
 
-    /// Every name in a folder, but those that are not messages by design.
+    /// Every name in `incoming/`.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn names(&self, place: Place) -> io::Result<Vec<OsString>> {
-        let mut names = self.all_names(place)?;
-        names.retain(|name| place == Place::Incoming || !name.as_encoded_bytes().ends_with(STATE.as_bytes()));
-        Ok(names)
+    pub fn arrived(&self) -> io::Result<Vec<OsString>> {
+        self.all_names(Place::Incoming)
     }
 
-    /// States without a message: their removal did not come about.
+    /// What lies in `queue/`.
     ///
     /// # Errors
-    /// A folder cannot be read.
-    pub fn stray_states(&self) -> io::Result<Vec<QueueId>> {
-        let mut stray = Vec::new();
+    /// The folder cannot be read.
+    pub fn backlog(&self) -> io::Result<Backlog> {
+        let mut backlog = Backlog::default();
         for name in self.all_names(Place::Queue)? {
-            let name = name.to_str().and_then(|name| name.strip_suffix(STATE));
-            let Some(id) = name.and_then(|name| name.parse::<QueueId>().ok()) else {
-                continue;
+            let text = name.to_str().unwrap_or_default();
+            let (list, id) = match text.strip_suffix(STATE) {
+                Some(id) => (&mut backlog.states, id.parse()),
+                None => (&mut backlog.messages, text.parse()),
             };
-            let there = |place| match fstatat(self.folder(place), id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Err(Errno::ENOENT) => Ok(false),
-                result => result.map(|_| true),
-            };
-            if !there(Place::Queue)? && !there(Place::Incoming)? {
-                stray.push(id);
+            match id {
+                Ok(id) => list.push(id),
+                Err(_) if text.ends_with(STATE) => {}
+                Err(_) => backlog.strangers.push(name),
             }
         }
-        Ok(stray)
+        backlog.messages.sort_unstable();
+        backlog.states.retain(|id| backlog.messages.binary_search(id).is_err());
+        Ok(backlog)
+    }
+
+    /// Forgets the state of a message that is nowhere: its removal did not come about.
+    pub fn forget_stray_state(&self, id: QueueId) {
+        let at = fstatat(self.folder(Place::Incoming), id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        if at == Err(Errno::ENOENT) {
+            self.forget_state(id);
+        }
     }
 
     fn all_names(&self, place: Place) -> io::Result<Vec<OsString>> {

@@ -5,6 +5,7 @@
 //! recipients is delivered, or its sender has been told, durably.
 
 mod active;
+mod backlog;
 mod conclude;
 mod dispatch;
 mod durable;
@@ -41,7 +42,7 @@ use crate::queue::{Place, Queue};
 use crate::relay::{Limits, Lookup, Relay};
 use crate::resolver::Resolver;
 use crate::runner::Runner;
-use crate::schedule::{self, Schedule};
+use crate::schedule::Schedule;
 use crate::workers::Workers;
 
 const WORKERS: Token = Token(0);
@@ -110,6 +111,8 @@ pub struct Engine {
     next_scan: Instant,
     /// Whether more could be begun with at once.
     more_is_due: bool,
+    /// Messages of a former smapd that were not looked at yet.
+    backlog: std::vec::IntoIter<QueueId>,
     /// When the administrator was last told of a file that was set aside.
     last_letter: Option<Instant>,
     /// Set by SIGTERM: when what is under way is given up.
@@ -171,6 +174,7 @@ impl Engine {
             unsynced: Unsynced::default(),
             next_scan: Instant::now(),
             more_is_due: false,
+            backlog: Vec::new().into_iter(),
             last_letter: None,
             stopping: None,
         })
@@ -181,7 +185,7 @@ impl Engine {
     /// # Errors
     /// The loop itself cannot go on; no message is lost by that.
     pub fn life(mut self, _proof: &Confined) -> io::Result<Exit> {
-        let result = self.read_queue().and_then(|()| self.turn());
+        let result = self.open_backlog().and_then(|()| self.turn());
         self.relay.close_idle();
         self.save_what_can_be_saved();
         self.sync_at_last();
@@ -195,6 +199,7 @@ impl Engine {
         loop {
             self.scan_if_due()?;
             self.begin_due();
+            self.read_backlog();
             self.exchange();
             if self.is_over() {
                 return Ok(());
@@ -252,28 +257,6 @@ impl Engine {
         }
     }
 
-    /// What a former smapd left in `queue/`.
-    fn read_queue(&mut self) -> io::Result<()> {
-        let now = Timestamp::now();
-        for name in self.queue.names(Place::Queue)? {
-            let Some(id) = name.to_str().and_then(|name| name.parse::<QueueId>().ok()) else {
-                self.set_poison_aside(Place::Queue, &name, &"the name is not a queue id");
-                continue;
-            };
-            match self.queue.state(id) {
-                Ok(state) => {
-                    let next = state.and_then(|state| state.next);
-                    self.schedule.set(id, schedule::due(&self.site.smapd, next, now));
-                }
-                Err(error) => self.trouble(id, &error),
-            }
-        }
-        for id in self.queue.stray_states()? {
-            self.queue.forget_state(id);
-        }
-        Ok(())
-    }
-
     fn scan_if_due(&mut self) -> io::Result<()> {
         if self.next_scan > Instant::now() || self.stopping.is_some() {
             return Ok(());
@@ -299,7 +282,7 @@ impl Engine {
 
     /// The net below inotify: everything that lies in `incoming/`.
     fn scan(&mut self) {
-        match self.queue.names(Place::Incoming) {
+        match self.queue.arrived() {
             Ok(names) => names.iter().for_each(|name| self.found(name)),
             Err(error) => Event::Error { text: &format_args!("incoming/ cannot be read: {error}") }.log(),
         }

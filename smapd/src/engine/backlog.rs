@@ -1,0 +1,40 @@
+//! What a former smapd left in `queue/`: looked at a little at a time, so that new mail does not wait for it.
+
+use std::io;
+
+use smap_common::clock::Timestamp;
+
+use super::Engine;
+use crate::queue::{Backlog, Place};
+use crate::schedule;
+
+/// Messages that are looked at before the loop looks at what has happened.
+const AT_ONCE: usize = 100;
+
+impl Engine {
+    /// Lists it. What is no message, or has none, is done with at once.
+    pub(super) fn open_backlog(&mut self) -> io::Result<()> {
+        let Backlog { messages, states, strangers } = self.queue.backlog()?;
+        for name in strangers {
+            self.set_poison_aside(Place::Queue, &name, &"the name is not a queue id");
+        }
+        states.into_iter().for_each(|id| self.queue.forget_stray_state(id));
+        self.backlog = messages.into_iter();
+        Ok(())
+    }
+
+    /// Reads when the next of them are to be tried.
+    pub(super) fn read_backlog(&mut self) {
+        let now = Timestamp::now();
+        for id in self.backlog.by_ref().take(AT_ONCE).collect::<Vec<_>>() {
+            match self.queue.state(id) {
+                Ok(state) => {
+                    let next = state.and_then(|state| state.next);
+                    self.schedule.set(id, schedule::due(&self.site.smapd, next, now));
+                }
+                Err(error) => self.trouble(id, &error),
+            }
+        }
+        self.more_is_due |= self.backlog.len() > 0;
+    }
+}
