@@ -41,6 +41,10 @@ const _: () = assert!(SMALL <= MOST && COLUMNS + MOST_WORDS < LONGEST_LINE);
 pub enum Kind {
     /// It was not delivered, and will not be.
     Failed,
+    /// It is where it belongs.
+    Delivered,
+    /// It went on to somebody who tells nothing.
+    Relayed,
     /// It was not delivered yet.
     Delayed {
         /// When it is given up.
@@ -54,6 +58,7 @@ impl Kind {
     pub fn is_wanted(self, notify: Notify) -> bool {
         match self {
             Self::Failed => notify.on_failure(),
+            Self::Delivered | Self::Relayed => notify.on_success(),
             Self::Delayed { .. } => notify.on_delay(),
         }
     }
@@ -81,7 +86,7 @@ impl Returned {
         match (kind, said) {
             (Kind::Failed, None) if length <= SMALL => Self::Full,
             (Kind::Failed, Some(Return::Full)) if length <= MOST => Self::Full,
-            (Kind::Failed | Kind::Delayed { .. }, _) => Self::Headers,
+            (Kind::Failed | Kind::Delivered | Kind::Relayed | Kind::Delayed { .. }, _) => Self::Headers,
         }
     }
 }
@@ -201,6 +206,8 @@ impl Text<'_, '_> {
         let subject = match kind {
             Kind::Failed if self.is_for_administrator() => "A notification could not be delivered",
             Kind::Failed => "Your message could not be delivered",
+            Kind::Delivered => "Your message was delivered",
+            Kind::Relayed => "Your message was relayed",
             Kind::Delayed { .. } => "Your message is delayed",
         };
         format!(
@@ -261,6 +268,8 @@ impl Text<'_, '_> {
         let whom = if self.notice.recipients.len() == 1 { "this address" } else { "these addresses" };
         match self.notice.kind {
             Kind::Failed => format!("It could not be delivered to {whom}:"),
+            Kind::Delivered => format!("It was delivered to {whom}:"),
+            Kind::Relayed => format!("It was passed on for {whom}:"),
             Kind::Delayed { .. } => format!("It could not be delivered to {whom} yet:"),
         }
     }
@@ -285,6 +294,8 @@ impl Text<'_, '_> {
                              not know what to do about this, ask the postmaster of the address above, and show \
                              this message."
                 .to_owned(),
+            Kind::Delivered => "You asked to be told.".to_owned(),
+            Kind::Relayed => "You asked to be told. Whoever has it now may not tell you what becomes of it.".to_owned(),
             Kind::Delayed { until } => format!(
                 "There is no need to send it again: it will be tried until {}. You will hear of it if it could \
                  not be delivered by then.",
@@ -319,6 +330,8 @@ impl Text<'_, '_> {
         let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
         let action = match self.notice.kind {
             Kind::Failed => "failed",
+            Kind::Delivered => "delivered",
+            Kind::Relayed => "relayed",
             Kind::Delayed { .. } => "delayed",
         };
         text += &format!(
@@ -333,7 +346,7 @@ impl Text<'_, '_> {
         }
         text += &format!("Last-Attempt-Date: {}\r\n", date(mark.at));
         match self.notice.kind {
-            Kind::Failed => text,
+            Kind::Failed | Kind::Delivered | Kind::Relayed => text,
             Kind::Delayed { until } => text + &format!("Will-Retry-Until: {}\r\n", date(until)),
         }
     }

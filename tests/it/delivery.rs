@@ -9,6 +9,7 @@ mod programs;
 mod queue;
 pub(crate) mod relay;
 mod spool;
+mod successes;
 
 use smap_tests::needs::Test;
 
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         queue::tests(),
         spool::tests(),
         operator::tests(),
+        successes::tests(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -141,6 +141,15 @@ pub enum Notify {
 }
 
 impl Notify {
+    /// Whether a success is reported: only where it was asked for.
+    #[must_use]
+    pub fn on_success(self) -> bool {
+        match self {
+            Self::Unsaid | Self::Never => false,
+            Self::When { success, .. } => success,
+        }
+    }
+
     /// Whether a failure is reported.
     #[must_use]
     pub fn on_failure(self) -> bool {

@@ -13,6 +13,17 @@ pub mod mbox;
 #[cfg(test)]
 mod samples;
 
+/// Who tells the sender that it has arrived, if he wants to hear of it (RFC 3461 sections 5.2.1 to 5.2.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Teller {
+    /// We do: it went no further.
+    Us,
+    /// We do, that it went further: nobody else will.
+    UsOfRelaying,
+    /// Who has it now does: it was asked to.
+    NextHost,
+}
+
 /// What an attempt for one recipient came to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a recipient whose report is dropped is delivered to again"]
@@ -25,6 +36,8 @@ pub struct Report {
     pub relay: String,
     /// What that said, or what we say of it.
     pub reply: String,
+    /// Who tells of a delivery.
+    pub teller: Teller,
 }
 
 impl Report {
@@ -48,8 +61,13 @@ impl Report {
         Self { relay: relay.into(), ..self }
     }
 
+    /// The same, with who tells of it.
+    pub fn told_by(self, teller: Teller) -> Self {
+        Self { teller, ..self }
+    }
+
     fn new(outcome: Outcome, status: Status, reply: String) -> Self {
-        Self { outcome, status, relay: String::new(), reply }
+        Self { outcome, status, relay: String::new(), reply, teller: Teller::Us }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure but for the message that it holds: told the time, told the reports; the engine carries out what it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use netperm::schema::Smapd;
@@ -11,7 +11,7 @@ use smap_common::envelope::Envelope;
 use smap_common::spool::{Mark, Message, Outcome, QueueState, StateFile};
 use smap_common::status::Status;
 
-use crate::delivery::Report;
+use crate::delivery::{Report, Teller};
 use crate::notify::{self, Kind};
 use crate::queue::Place;
 use crate::schedule::{Prospect, is_late, prospect};
@@ -35,6 +35,8 @@ pub(super) struct Active {
     failed: BTreeSet<u32>,
     /// Recipients with a mark that is not yet written.
     unwritten: BTreeSet<u32>,
+    /// Recipients that were delivered to in this attempt, and that their sender is told of it by us.
+    succeeded: BTreeMap<u32, Kind>,
 }
 
 /// What follows when no job is under way any more.
@@ -44,6 +46,10 @@ pub(super) struct Conclusion {
     pub(super) failed: Vec<u32>,
     /// The sender is to be told that these are delayed.
     pub(super) delayed: Vec<u32>,
+    /// The sender is to be told that these have it.
+    pub(super) delivered: Vec<u32>,
+    /// The sender is to be told that it was passed on for these.
+    pub(super) relayed: Vec<u32>,
     /// These have waited too long.
     pub(super) expired: Vec<u32>,
     /// When to try the rest; `None` if nothing is left to try.
@@ -63,6 +69,7 @@ impl Active {
             outstanding: 0,
             failed: BTreeSet::new(),
             unwritten: BTreeSet::new(),
+            succeeded: BTreeMap::new(),
         }
     }
 
@@ -78,7 +85,15 @@ impl Active {
 
     /// Takes what became of one recipient.
     pub(super) fn report(&mut self, number: u32, report: Report, now: Timestamp) {
-        let Report { outcome, status, relay, reply } = report;
+        let Report { outcome, status, relay, reply, teller } = report;
+        let success = match (outcome, teller) {
+            (Outcome::Delivered, Teller::Us) => Some(Kind::Delivered),
+            (Outcome::Delivered, Teller::UsOfRelaying) => Some(Kind::Relayed),
+            (Outcome::Delivered, Teller::NextHost) | (Outcome::Deferred | Outcome::Failed, _) => None,
+        };
+        if let Some(kind) = success {
+            self.succeeded.insert(number, kind);
+        }
         if outcome == Outcome::Failed {
             self.failed.insert(number);
         } else {
@@ -130,8 +145,14 @@ impl Active {
             _ => Vec::new(),
         };
         let failed = self.wanted(self.failed.iter().copied().collect(), Kind::Failed);
+        let succeeded = std::mem::take(&mut self.succeeded);
+        let of_kind = |kind| {
+            let numbers = succeeded.iter().filter(|(_, other)| **other == kind).map(|(number, _)| *number);
+            self.wanted(numbers.collect(), kind)
+        };
+        let (delivered, relayed) = (of_kind(Kind::Delivered), of_kind(Kind::Relayed));
         self.state.next = next;
-        Conclusion { failed, delayed, expired, next, expires }
+        Conclusion { failed, delayed, delivered, relayed, expired, next, expires }
     }
 
     /// RFC 3463: 4.4.7, delivery time expired, which by now is permanent.

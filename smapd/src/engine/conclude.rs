@@ -53,6 +53,10 @@ impl Engine {
         let Some(active) = self.active.get(&id) else { return };
         let (kind, numbers) = if !rest.failed.is_empty() {
             (Kind::Failed, std::mem::take(&mut rest.failed))
+        } else if !rest.delivered.is_empty() {
+            (Kind::Delivered, std::mem::take(&mut rest.delivered))
+        } else if !rest.relayed.is_empty() {
+            (Kind::Relayed, std::mem::take(&mut rest.relayed))
         } else if !rest.delayed.is_empty() {
             (Kind::Delayed { until: rest.expires }, std::mem::take(&mut rest.delayed))
         } else {
@@ -108,6 +112,7 @@ impl Engine {
                 if let Some(active) = self.active.get_mut(&id) {
                     match kind {
                         Kind::Failed => active.failures_are_told(Timestamp::now()),
+                        Kind::Delivered | Kind::Relayed => {}
                         Kind::Delayed { .. } => active.state.warned = Some(Timestamp::now()),
                     }
                 }

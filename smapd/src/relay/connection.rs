@@ -7,6 +7,7 @@ use smap_common::smtp::client::{Action, Dialect, Input, Session, Trouble, Verdic
 
 use super::Errand;
 use super::socket::{Socket, Target};
+use crate::delivery::Teller;
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +28,7 @@ pub(super) enum Wish {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) target: Target,
+    dialect: Dialect,
     socket: Socket,
     session: Session,
     /// What the session wants done; `None` until the connection is made.
@@ -55,6 +57,7 @@ impl Connection {
         Ok(Self {
             socket: Socket::connect(&target)?,
             target,
+            dialect,
             session: Session::new(dialect, hostname),
             action: None,
             errand: None,
@@ -93,6 +96,15 @@ impl Connection {
         self.session.output().clear();
         if !matches!(self.action, Some(Action::Done(_) | Action::Close(_))) {
             self.action = Some(self.session.step(Input::Lost(trouble)));
+        }
+    }
+
+    /// Who tells of what was delivered over it (RFC 3461 sections 5.2.1 and 5.2.2): a mail store is the end.
+    pub(super) fn teller(&self) -> Teller {
+        match self.dialect {
+            _ if self.session.passes_notify_on() => Teller::NextHost,
+            Dialect::Lmtp => Teller::Us,
+            Dialect::Smtp => Teller::UsOfRelaying,
         }
     }
 

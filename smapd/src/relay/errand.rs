@@ -4,7 +4,7 @@ use smap_common::smtp::client::{Transaction, Verdict};
 use smap_common::status::Class;
 
 use crate::content::Content;
-use crate::delivery::Report;
+use crate::delivery::{Report, Teller};
 
 /// One message for some recipients at one destination.
 #[derive(Debug)]
@@ -50,10 +50,12 @@ impl Errand {
     }
 }
 
-/// What a verdict means for the queue.
-pub(super) fn report(verdict: Verdict) -> Report {
+/// What a verdict means for the queue; `teller` tells of a success.
+pub(super) fn report(verdict: Verdict, teller: Teller) -> Report {
     match verdict.status.class() {
-        Class::Success => Report { status: verdict.status, ..Report::delivered(verdict.reply) },
+        Class::Success => {
+            Report { status: verdict.status, ..Report::delivered(verdict.reply) }.told_by(teller)
+        }
         Class::Transient => Report::deferred(verdict.status, verdict.reply),
         Class::Permanent => Report::failed(verdict.status, verdict.reply),
     }

@@ -324,6 +324,7 @@ impl Relay {
     fn finish(&mut self, destination: &Destination, key: usize, errand: Errand, verdicts: Vec<Verdict>) {
         let Some((_, connection)) = self.connections.get(key) else { return };
         let (relay, reused) = (connection.target.to_string(), connection.served > 1);
+        let teller = connection.teller();
         let Some(place) = self.places.get_mut(destination) else { return };
         // A connection that was kept may have been closed at its other end meanwhile: that is no attempt.
         let again = errand.attempts + 1 < place.targets.len() || (reused && errand.attempts == 0);
@@ -332,7 +333,7 @@ impl Relay {
             if verdict.elsewhere && again {
                 rest.push(index);
             } else {
-                reports.push((*number, report(verdict).by(relay.as_str())));
+                reports.push((*number, report(verdict, teller).by(relay.as_str())));
             }
         }
         if !reports.is_empty() {

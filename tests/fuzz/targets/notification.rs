@@ -57,7 +57,12 @@ fuzz_target!(|input: &[u8]| {
     // Lines of a message end as they should; what came from a smap that was taken over may be anything.
     let body = if what & 2 == 0 { in_lines(body) } else { body.to_vec() };
     let message = SCRATCH.with(|scratch| scratch.message(&envelope, &body));
-    let kind = if what & 1 == 0 { Kind::Failed } else { Kind::Delayed { until: UNTIL } };
+    let kind = match (what & 1, what >> 6) {
+        (0, _) => Kind::Failed,
+        (_, 0) => Kind::Delivered,
+        (_, 1) => Kind::Relayed,
+        _ => Kind::Delayed { until: UNTIL },
+    };
     assert_notification(kind, &message, &hostname, &marks, &body);
     let message = Arc::new(message);
     assert_trace(&Content::relayed(&message, &hostname), &["Received"], &body);
@@ -164,6 +169,8 @@ fn assert_recipient(group: &[Field], recipient: &Recipient, mark: &Mark, kind: K
         && matches!(mark.reply.as_bytes().get(3), None | Some(b' ' | b'-'));
     let (action, until) = match kind {
         Kind::Failed => ("failed", false),
+        Kind::Delivered => ("delivered", false),
+        Kind::Relayed => ("relayed", false),
         Kind::Delayed { .. } => ("delayed", true),
     };
     let address_type = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
