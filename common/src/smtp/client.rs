@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use self::offers::Offers;
+pub use self::offers::Offers;
 use self::run::{Run, Stage};
 pub use self::trouble::Trouble;
 use crate::smtp::command::{Mail, Recipient};
@@ -22,6 +22,9 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod trouble;
+
+/// Most commands that wait for a reply.
+const MAX_UNANSWERED: usize = 100;
 
 /// Which protocol is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,8 +42,14 @@ pub struct Transaction {
     pub mail: Mail,
     /// Recipients, at least one.
     pub recipients: Vec<Recipient>,
-    /// Length of the text in octets, for `SIZE=`.
+    /// Length of the text in octets, for `SIZE=`; one that the server said is too long is not begun with.
     pub octets: u64,
+}
+
+impl Transaction {
+    fn is_ascii(&self) -> bool {
+        self.mail.sender.is_ascii() && self.recipients.iter().all(|recipient| recipient.address.is_ascii())
+    }
 }
 
 /// What happened.
@@ -132,6 +141,12 @@ impl Session {
             heard: 0,
             output: Vec::new(),
         }
+    }
+
+    /// What the server announced; nothing before the first [`Action::Ready`].
+    #[must_use]
+    pub fn offers(&self) -> Offers {
+        self.offers
     }
 
     /// How many whole replies have come: a server that sends octets and no reply is as silent as any.
@@ -284,8 +299,8 @@ impl Session {
 
     fn begin(&mut self, transaction: Transaction) -> Action {
         let mut run = Run::new(transaction);
-        if let Some(refusal) = self.cannot_take(&run.transaction) {
-            run.settle_rest(&refusal);
+        run.refuse(&self.offers);
+        if !run.is_open() {
             return Action::Done(run.into_verdicts());
         }
         self.say_next(&mut run);
@@ -293,18 +308,8 @@ impl Session {
         self.proceed()
     }
 
-    /// RFC 6531 section 3.2: an internationalized address goes only to a server that takes it.
-    fn cannot_take(&self, transaction: &Transaction) -> Option<Verdict> {
-        let ascii = transaction.mail.sender.is_ascii()
-            && transaction.recipients.iter().all(|recipient| recipient.address.is_ascii());
-        (!ascii && !self.offers.smtputf8).then(|| Verdict {
-            status: Status::permanent(6, 7),
-            reply: "the next host does not take internationalized addresses (SMTPUTF8)".to_owned(),
-            elsewhere: false,
-        })
-    }
-
-    /// Says as many commands as may be said before a reply (RFC 2920).
+    /// Says as many commands as may be said before a reply (RFC 2920): few enough that neither side ever has to
+    /// wait with writing for the other to read.
     fn say_next(&mut self, run: &mut Run) {
         while let Some(stage) = run.unsaid.pop_front() {
             let line = match stage {
@@ -317,7 +322,7 @@ impl Session {
             };
             self.say(&line);
             run.unanswered.push_back(stage);
-            if !self.offers.pipelining {
+            if !self.offers.pipelining || run.unanswered.len() >= MAX_UNANSWERED {
                 return;
             }
         }

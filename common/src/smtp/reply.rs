@@ -15,7 +15,7 @@ mod tests;
 pub const MAX_LINE: usize = 2048;
 /// Most octets of one reply, over all its lines.
 pub const MAX_REPLY: usize = 16 * 1024;
-/// Most octets of text that are kept.
+/// Most octets of text that are shown.
 pub const MAX_TEXT: usize = 1024;
 
 const _: () = assert!(MAX_LINE < MAX_REPLY);
@@ -56,13 +56,21 @@ impl Reply {
 }
 
 impl fmt::Display for Reply {
-    /// On one line: `550 5.1.1 first line second line`.
+    /// On one line, up to [`MAX_TEXT`]: `550 5.1.1 first line second line`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         if let Some(status) = self.status {
             write!(f, " {status}")?;
         }
-        self.lines.iter().filter(|line| !line.is_empty()).try_for_each(|line| write!(f, " {line}"))
+        let mut shown = 0;
+        for line in self.lines.iter().filter(|line| !line.is_empty()) {
+            if shown >= MAX_TEXT {
+                break;
+            }
+            shown += line.len() + 1;
+            write!(f, " {line}")?;
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +100,6 @@ pub struct ReplyReader {
     buffer: Vec<u8>,
     reply: Option<Reply>,
     octets: usize,
-    kept: usize,
 }
 
 impl ReplyReader {
@@ -148,14 +155,11 @@ impl ReplyReader {
         }
         let (status, text) = split_status(&printable(text), reply.class());
         reply.status = reply.status.or(status);
-        if self.kept < MAX_TEXT {
-            self.kept += text.len() + 1;
-            reply.lines.push(text);
-        }
+        reply.lines.push(text);
         if goes_on {
             return Ok(None);
         }
-        (self.octets, self.kept) = (0, 0);
+        self.octets = 0;
         Ok(self.reply.take())
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Transaction, Trouble, Verdict};
+use super::{Offers, Transaction, Trouble, Verdict};
 use crate::smtp::reply::Reply;
-use crate::status::Class;
+use crate::status::{Class, Status};
 
 /// A command that is answered by one reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,21 @@ impl Run {
         unsaid.extend((0..recipients).map(Stage::Rcpt));
         unsaid.push_back(Stage::Data);
         Self { transaction, unsaid, unanswered: VecDeque::new(), verdicts: vec![None; recipients] }
+    }
+
+    /// Settles what this server cannot take before it is told of it.
+    pub(super) fn refuse(&mut self, offers: &Offers) {
+        if let Some(refusal) = offers.refusal(&self.transaction) {
+            self.settle_rest(&refusal);
+        }
+        for (recipient, slot) in self.transaction.recipients.iter().zip(&mut self.verdicts) {
+            if slot.is_none() {
+                *slot = offers.refusal_of(recipient);
+            }
+        }
+        let verdicts = &self.verdicts;
+        let is_open = |index: usize| verdicts.get(index).is_some_and(Option::is_none);
+        self.unsaid.retain(|stage| !matches!(stage, Stage::Rcpt(index) if !is_open(*index)));
     }
 
     /// Recipients that were accepted, and that the end of the text decides about.
@@ -62,6 +77,12 @@ impl Run {
 }
 
 impl Verdict {
+    /// What follows from what we know ourselves of a message and its next host; no other host is asked.
+    #[must_use]
+    pub fn ours(status: Status, reply: String) -> Self {
+        Self { status, reply, elsewhere: false }
+    }
+
     pub(super) fn replied(reply: &Reply) -> Self {
         Self { status: reply.status_or_general(), reply: reply.to_string(), elsewhere: false }
     }

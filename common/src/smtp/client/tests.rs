@@ -15,13 +15,14 @@ fn said(session: &mut Session) -> String {
     String::from_utf8(std::mem::take(session.output())).unwrap()
 }
 
-/// A session that has been greeted by a server with those extensions.
+/// A session that has been greeted by a server with those extensions, `_` before a parameter.
 fn ready(dialect: Dialect, offers: &str) -> Session {
     let mut session = Session::new(dialect, "gw.example");
     assert_eq!(session.proceed(), Action::Read);
     assert_eq!(session.step(Input::Received(b"220 hi\r\n")), Action::Read);
     assert!(said(&mut session).contains("HLO gw.example") || dialect == Dialect::Smtp);
-    let lines: String = offers.split(' ').map(|offer| format!("250-{offer}\r\n")).collect();
+    let lines: String =
+        offers.split(' ').map(|offer| format!("250-{}\r\n", offer.replace('_', " "))).collect();
     assert_eq!(
         session.step(Input::Received(format!("250-mx\r\n{lines}250 OK\r\n").as_bytes())),
         Action::Ready
@@ -181,12 +182,82 @@ fn a_421_defers_who_is_not_yet_refused() {
     assert_eq!(classes(done), [Class::Permanent, Class::Transient]);
 }
 
+fn statuses(action: Action) -> Vec<String> {
+    let Action::Done(verdicts) = action else { panic!("not done: {action:?}") };
+    assert!(verdicts.iter().all(|verdict| !verdict.elsewhere));
+    verdicts.iter().map(|verdict| verdict.status.to_string()).collect()
+}
+
 #[test]
 fn internationalized_addresses_need_smtputf8() {
     let mut session = ready(Dialect::Smtp, "PIPELINING");
     let done = session.step(Input::Begin(transaction(&["ü@d"])));
-    assert_eq!(classes(done), [Class::Permanent]);
+    assert_eq!(statuses(done), ["5.6.7"]);
     assert_eq!(session.proceed(), Action::Ready);
     let mut session = ready(Dialect::Smtp, "PIPELINING SMTPUTF8");
     assert_eq!(session.step(Input::Begin(transaction(&["ü@d"]))), Action::Read);
+    assert!(said(&mut session).starts_with("MAIL FROM:<a@b> SMTPUTF8\r\n"));
+}
+
+#[test]
+fn an_internationalized_address_keeps_no_other_recipient_from_his_mail() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    session.step(Input::Begin(transaction(&["ü@d", "c@d"])));
+    assert_eq!(said(&mut session), "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n");
+    session.step(Input::Received(b"250 ok\r\n250 ok\r\n354 go\r\n"));
+    session.step(Input::TextEnd);
+    assert_eq!(statuses(session.step(Input::Received(b"250 2.6.0 taken\r\n"))), ["5.6.7", "2.6.0"]);
+}
+
+#[test]
+fn an_internationalized_sender_needs_smtputf8_for_all() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    let mail = Mail::parse("<ä@b> SMTPUTF8".as_bytes()).unwrap();
+    let done = session.step(Input::Begin(Transaction { mail, ..transaction(&["c@d", "e@d"]) }));
+    assert_eq!(statuses(done), ["5.6.7", "5.6.7"]);
+    assert_eq!(said(&mut session), "");
+}
+
+#[test]
+fn a_message_larger_than_the_server_takes_is_not_begun() {
+    for (limit, begins) in [("SIZE_1233", false), ("SIZE_1234", true), ("SIZE_0", true), ("SIZE_x", true)] {
+        let mut session = ready(Dialect::Smtp, limit);
+        let action = session.step(Input::Begin(transaction(&["c@d", "e@d"])));
+        if begins {
+            assert!(said(&mut session).starts_with("MAIL FROM:<a@b> SIZE=1234"), "{limit}");
+        } else {
+            assert_eq!(statuses(action), ["5.3.4", "5.3.4"]);
+            assert_eq!(said(&mut session), "");
+            assert_eq!(session.proceed(), Action::Ready);
+        }
+    }
+}
+
+#[test]
+fn an_offer_behind_many_others_is_seen() {
+    let many = (0..100).map(|number| format!("X-EXTENSION-{number}")).collect::<Vec<_>>().join(" ");
+    let session = ready(Dialect::Smtp, &format!("{many} 8bitmime"));
+    assert!(session.offers().eight_bit);
+}
+
+/// RFC 2920 section 3.1: whoever does not read until he has written all may wait for ever.
+#[test]
+fn no_more_is_said_at_a_time_than_two_buffers_hold() {
+    let mut session = ready(Dialect::Smtp, "PIPELINING");
+    let recipients: Vec<String> = (0..1000).map(|number| format!("u{number}@d")).collect();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let mut action = session.step(Input::Begin(transaction(&recipients)));
+    let mut commands = 0;
+    while action == Action::Read {
+        let now = said(&mut session);
+        assert!(now.lines().count() <= 100, "{}", now.lines().count());
+        commands += now.lines().count();
+        let replies = if now.ends_with("DATA\r\n") {
+            "250 ok\r\n".repeat(now.lines().count() - 1) + "354 go\r\n"
+        } else {
+            "250 ok\r\n".repeat(now.lines().count())
+        };
+        action = session.step(Input::Received(replies.as_bytes()));
+    }
+    assert_eq!((action, commands), (Action::SendText, 1002));
 }
