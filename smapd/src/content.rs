@@ -1,7 +1,9 @@
 //! What is delivered: the message as it was received, under the trace that we add (RFC 5321 section 4.4).
+//!
+//! For a host that does not take it so a [`Recoder`] makes it fit, where that changes nothing of what it says.
 
 use std::io::{self, Write};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
@@ -10,8 +12,20 @@ use smap_common::clock::Timestamp;
 use smap_common::envelope::{Envelope, Greeting};
 use smap_common::spool::Message;
 
+mod encoder;
+mod fields;
+mod lines;
+mod needs;
+mod parts;
+mod reader;
+mod recode;
 #[cfg(test)]
 mod tests;
+
+pub use needs::{Needs, Plan, Survey};
+pub use parts::Obstacle;
+pub use reader::Reader;
+pub use recode::Recoder;
 
 /// A message for one delivery.
 #[derive(Debug, Clone)]
@@ -19,13 +33,27 @@ pub struct Content {
     /// Header fields of ours, CRLF lines, that go before everything else.
     trace: String,
     message: Arc<Message>,
+    needs: Known,
 }
+
+/// What a message needs, once somebody had to know it: all its deliveries share it.
+pub type Known = Arc<OnceLock<Needs>>;
 
 impl Content {
     /// For another mail system: under a `Received:` field.
     #[must_use]
     pub fn relayed(message: &Arc<Message>, hostname: &Domain) -> Self {
-        Self { trace: received(&message.envelope, hostname), message: Arc::clone(message) }
+        Self::new(received(&message.envelope, hostname), message)
+    }
+
+    fn new(trace: String, message: &Arc<Message>) -> Self {
+        Self { trace, message: Arc::clone(message), needs: Known::default() }
+    }
+
+    /// The same, with what other deliveries of the message know of it.
+    #[must_use]
+    pub fn knowing(self, needs: &Known) -> Self {
+        Self { needs: Arc::clone(needs), ..self }
     }
 
     /// For a mailbox: under `Return-Path:` (RFC 5321 section 4.4) and `Delivered-To:` too.
@@ -37,7 +65,7 @@ impl Content {
             envelope.mail.sender,
             received(envelope, hostname)
         );
-        Self { trace, message: Arc::clone(message) }
+        Self::new(trace, message)
     }
 
     /// The header fields of ours, CRLF lines.
@@ -74,6 +102,22 @@ impl Content {
                 Ok(read + self.message.body.read_at(0, room)?)
             }
         }
+    }
+
+    /// What it needs of a next host. The message is read for that once, and never for a host that takes everything.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub fn needs(&self) -> io::Result<&Needs> {
+        if let Some(needs) = self.needs.get() {
+            return Ok(needs);
+        }
+        let mut survey = Survey::default();
+        self.message.body.for_each(|piece| {
+            survey.take(piece);
+            Ok(())
+        })?;
+        Ok(self.needs.get_or_init(|| survey.finish()))
     }
 
     /// Writes it as programs and mailboxes of this system want it: lines end in LF.
