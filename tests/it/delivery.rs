@@ -2,6 +2,7 @@
 //!
 //! Mail goes in as any client sends it. Where smapd is to find it at its start, it is started later.
 
+mod conversion;
 mod mailboxes;
 pub(crate) mod notifications;
 mod operator;
@@ -17,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let all = [
         mailboxes::tests(),
         relay::tests(),
+        conversion::tests(),
         programs::tests(),
         notifications::tests(),
         queue::tests(),

@@ -11,6 +11,7 @@ use smap_common::envelope::Envelope;
 use smap_common::spool::{Mark, Message, Outcome, QueueState, StateFile};
 use smap_common::status::Status;
 
+use crate::content::Known;
 use crate::delivery::{Report, Teller};
 use crate::notify::{self, Kind};
 use crate::queue::Place;
@@ -23,6 +24,8 @@ mod tests;
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) message: Arc<Message>,
+    /// What the message needs of its next hosts.
+    pub(super) needs: Known,
     pub(super) place: Place,
     pub(super) state: QueueState,
     /// Open once anything was added to the state.
@@ -62,6 +65,7 @@ impl Active {
     pub(super) fn new(message: Message, place: Place, state: Option<QueueState>) -> Self {
         Self {
             message: Arc::new(message),
+            needs: Known::default(),
             place,
             file: None,
             has_state: state.is_some(),

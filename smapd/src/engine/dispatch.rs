@@ -111,7 +111,7 @@ impl Engine {
         let message = Arc::clone(&active.message);
         let way = job.way.clone();
         let numbers = job.recipients.clone();
-        let content = self.content(&message, &job);
+        let content = self.content(&message, &job).knowing(&active.needs);
         let ticket = self.ticket(Ticket::Job { id, left: numbers.len(), job });
         match way {
             Way::Relay(destination) => {

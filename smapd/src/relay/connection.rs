@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use smap_common::smtp::client::{Action, Dialect, Input, Session, Trouble, Verdict};
 
 use super::Errand;
+use super::fit::fit;
 use super::socket::{Socket, Target};
+use crate::content::Reader;
 use crate::delivery::Teller;
 
 /// How long a connection may take to be made.
@@ -20,7 +22,7 @@ pub(super) enum Wish {
     /// Work.
     Errand,
     /// The errand is done.
-    Done(Errand, Vec<Verdict>),
+    Done(Box<Errand>, Vec<Verdict>),
     /// To be dropped; with what ended it, where that was trouble.
     Close(Option<Trouble>),
 }
@@ -34,8 +36,8 @@ pub(super) struct Connection {
     /// What the session wants done; `None` until the connection is made.
     action: Option<Action>,
     errand: Option<Errand>,
-    /// How much of the errand's text has been given to the session.
-    given: u64,
+    /// The errand's text, as this server is given it.
+    text: Option<Reader>,
     timeout: Option<Duration>,
     /// When patience ends.
     pub(super) deadline: Instant,
@@ -61,7 +63,7 @@ impl Connection {
             session: Session::new(dialect, hostname),
             action: None,
             errand: None,
-            given: 0,
+            text: None,
             timeout,
             deadline: Instant::now() + timeout.unwrap_or(CONNECT_PATIENCE).min(CONNECT_PATIENCE),
             idle_since: None,
@@ -75,11 +77,16 @@ impl Connection {
     }
 
     /// Gives it work; only after [`Wish::Errand`].
-    pub(super) fn begin(&mut self, errand: Errand) {
+    pub(super) fn begin(&mut self, errand: Errand, buffer: &mut [u8]) {
         self.idle_since = None;
         self.served += 1;
-        self.given = 0;
-        self.action = Some(self.session.step(Input::Begin(errand.transaction.clone())));
+        self.action = Some(match fit(&errand, self.session.offers(), buffer) {
+            Ok((transaction, text)) => {
+                self.text = Some(text);
+                self.session.step(Input::Begin(transaction))
+            }
+            Err(verdict) => Action::Done(vec![verdict; errand.numbers.len()]),
+        });
         self.errand = Some(errand);
         self.be_patient();
     }
@@ -148,7 +155,7 @@ impl Connection {
                     self.action = Some(self.session.proceed());
                     self.be_patient();
                     if let Some(errand) = self.errand.take() {
-                        return Wish::Done(errand, verdicts);
+                        return Wish::Done(Box::new(errand), verdicts);
                     }
                 }
                 Some(Action::Close(trouble)) => return Wish::Close(trouble),
@@ -203,16 +210,10 @@ impl Connection {
     /// Gives the session the next piece of the text, or its end. A text that cannot be read is not sent in part:
     /// the connection is given up before its end.
     fn give_text(&mut self, buffer: &mut [u8]) -> Action {
-        let Some(errand) = &self.errand else { return self.session.step(Input::Lost(Trouble::Closed)) };
-        match errand.content.read_at(self.given, buffer) {
-            Ok(0) if self.given < errand.content.length() => self
-                .session
-                .step(Input::Lost(Trouble::Unreachable("the spool file is shorter than it was".to_owned()))),
-            Ok(0) => self.session.step(Input::TextEnd),
-            Ok(read) => {
-                self.given += u64::try_from(read).unwrap_or(u64::MAX);
-                self.session.step(Input::Text(buffer.get(..read).unwrap_or_default()))
-            }
+        let Some(text) = &mut self.text else { return self.session.step(Input::Lost(Trouble::Closed)) };
+        match text.next(buffer) {
+            Ok([]) => self.session.step(Input::TextEnd),
+            Ok(piece) => self.session.step(Input::Text(piece)),
             Err(error) => self
                 .session
                 .step(Input::Lost(Trouble::Unreachable(format!("the spool cannot be read: {error}")))),

@@ -5,6 +5,7 @@
 
 mod connection;
 mod errand;
+mod fit;
 mod place;
 mod socket;
 
@@ -194,7 +195,7 @@ impl Relay {
             if let Some(key) = place.idle.pop() {
                 let errand = place.waiting.pop_front();
                 if let (Some((_, connection)), Some(errand)) = (self.connections.get_mut(key), errand) {
-                    connection.begin(errand);
+                    connection.begin(errand, &mut self.buffer);
                     self.drive(key);
                 }
                 continue;
@@ -295,7 +296,7 @@ impl Relay {
                         return;
                     }
                 }
-                Wish::Done(errand, verdicts) => self.finish(&destination, key, errand, verdicts),
+                Wish::Done(errand, verdicts) => self.finish(&destination, key, *errand, verdicts),
                 Wish::Close(trouble) => return self.close(&destination, key, trouble),
             }
         }
@@ -308,7 +309,7 @@ impl Relay {
         match place.waiting.pop_front() {
             Some(errand) => {
                 place.idle.retain(|idle| *idle != key);
-                connection.begin(errand);
+                connection.begin(errand, &mut self.buffer);
                 true
             }
             None => {
