@@ -160,12 +160,6 @@ impl Session {
         &mut self.output
     }
 
-    /// Whether the server was told who wants to hear what (RFC 3461), and so will tell.
-    #[must_use]
-    pub fn passes_notify_on(&self) -> bool {
-        self.offers.dsn
-    }
-
     /// How long the server may take for what it is to do now (RFC 5321 section 4.5.3.2).
     #[must_use]
     pub fn patience(&self) -> Duration {

@@ -109,7 +109,7 @@ impl Connection {
     /// Who tells of what was delivered over it (RFC 3461 sections 5.2.1 and 5.2.2): a mail store is the end.
     pub(super) fn teller(&self) -> Teller {
         match self.dialect {
-            _ if self.session.passes_notify_on() => Teller::NextHost,
+            _ if self.session.offers().dsn => Teller::NextHost,
             Dialect::Lmtp => Teller::Us,
             Dialect::Smtp => Teller::UsOfRelaying,
         }
