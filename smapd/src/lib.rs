@@ -1,14 +1,16 @@
 //! smapd delivers mail: it takes messages from the spool and puts them where they belong.
 //!
 //! [`engine`] is the loop. What it carries out is decided by pure parts: [`plan`] (which way each recipient goes),
-//! [`schedule`] (when to try again), [`notify`] (what the sender is told). What it hands work to: [`relay`]
-//! (connections to other hosts), [`delivery`] (mailboxes), and two processes of the same user, [`runner`]
-//! (programs) and [`resolver`] (names). What it may touch at all is its [`reach`].
+//! [`exchangers`] (which hosts take the mail of a domain), [`schedule`] (when to try again), [`notify`] (what the
+//! sender is told). What it hands work to: [`relay`] (connections to other hosts), [`delivery`] (mailboxes), and
+//! two processes of the same user, [`runner`] (programs) and [`resolver`] (names). What it may touch at all is its
+//! [`reach`].
 
 pub mod aside;
 pub mod content;
 pub mod delivery;
 pub mod engine;
+pub mod exchangers;
 mod helper;
 pub mod notify;
 pub mod plan;
