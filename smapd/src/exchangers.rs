@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use netperm::domains::DomainPattern;
+use netperm::site::Site;
+use netperm::transport::SMTP_PORT;
 use smap_common::address::Domain;
 use smap_common::spool::Outcome as Ending;
 use smap_common::status::Status;
@@ -73,6 +76,20 @@ pub struct Ourselves {
 }
 
 impl Ourselves {
+    /// What the table says of it.
+    #[must_use]
+    pub fn of(site: &Site) -> Self {
+        let listen = site.smap.listen.iter().map(|listen| listen.address);
+        let listen = listen.filter(|at| at.port() == SMTP_PORT).map(|at| at.ip());
+        let patterns = site.smap.domain.iter().flat_map(|line| &line.patterns);
+        let literals = patterns.filter_map(|pattern| match pattern {
+            DomainPattern::Exact(domain) => domain.literal(),
+            DomainPattern::Below(_) => None,
+        });
+        let addresses = listen.chain(literals).chain(site.hostname.literal());
+        Self { name: site.hostname.to_string(), addresses: addresses.map(|ip| ip.to_canonical()).collect() }
+    }
+
     /// Whether who connects to this address talks to this machine. `0.0.0.0` and `::` lead there too.
     #[must_use]
     pub fn have(&self, address: IpAddr) -> bool {

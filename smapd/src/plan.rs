@@ -12,14 +12,15 @@ use std::time::Duration;
 use netperm::policy::{Route, route};
 use netperm::site::Site;
 use netperm::transport::{
-    ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, Transport, UnsafeName,
+    ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, SMTP_PORT, Transport, UnsafeName,
 };
-use smap_common::address::Address;
+use smap_common::address::{Address, Domain};
 use smap_common::envelope::Envelope;
 use smap_common::smtp::client::Dialect;
 use smap_common::status::Status;
 
 use crate::delivery::Report;
+use crate::exchangers::{self, Ourselves};
 
 #[cfg(test)]
 mod tests;
@@ -84,10 +85,21 @@ pub struct Destination {
 pub enum Hop {
     /// A host to be looked up.
     Name(String, u16),
+    /// The mail exchangers of a domain.
+    Mx(String, u16, NamedBy),
     /// An address.
     Address(IpAddr, u16),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+/// Who has to mend the name of a domain that leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NamedBy {
+    /// The sender: it is the recipient's own domain.
+    Recipient,
+    /// The administrator: the table names it.
+    Table,
 }
 
 /// Puts the pending recipients together into jobs.
@@ -170,10 +182,11 @@ fn through(
     address: &Address,
 ) -> (&'static str, Way) {
     match transport {
-        Transport::Smtp { hops, timeout, .. } => {
-            ("smtp", relay(Dialect::Smtp, hops.iter().map(hop).collect(), *timeout))
+        Transport::Smtp { hops, timeout, .. } => ("smtp", smtp(site, hops, *timeout, address)),
+        Transport::Lmtp { to, timeout } => {
+            let (dialect, hops) = (Dialect::Lmtp, vec![lmtp_hop(to)]);
+            ("lmtp", Way::Relay(Destination { dialect, hops, timeout: *timeout }))
         }
-        Transport::Lmtp { to, timeout } => ("lmtp", relay(Dialect::Lmtp, vec![Some(lmtp_hop(to))], *timeout)),
         Transport::Maildir(template) => ("maildir", mailbox(site, template, address, Way::Maildir)),
         Transport::Mbox(template) => ("mbox", mailbox(site, template, address, Way::Mbox)),
         Transport::Pipe { program, args, timeout } => {
@@ -206,21 +219,38 @@ struct PipeTransport<'a> {
     timeout: Option<Duration>,
 }
 
-fn relay(dialect: Dialect, hops: Vec<Option<Hop>>, timeout: Option<Duration>) -> Way {
-    let hops: Vec<Hop> = hops.into_iter().flatten().collect();
-    if hops.is_empty() {
-        let reply = "routing by MX is not available yet: name the next host with relay-host or domain";
-        return Way::Settled(Report::deferred(Status::transient(4, 4), reply));
+/// What one hop cannot do, the others may.
+fn smtp(site: &Site, hops: &[NextHop], timeout: Option<Duration>, address: &Address) -> Way {
+    let domain = address.domain().unwrap_or(&site.hostname);
+    let mut verdict = None;
+    let hops: Vec<Hop> = hops
+        .iter()
+        .filter_map(|hop| smtp_hop(site, hop, domain).map_err(|report| verdict = Some(report)).ok())
+        .collect();
+    match verdict.filter(|_| hops.is_empty()) {
+        None => Way::Relay(Destination { dialect: Dialect::Smtp, hops, timeout }),
+        Some(report) => Way::Settled(report),
     }
-    Way::Relay(Destination { dialect, hops, timeout })
 }
 
-fn hop(hop: &NextHop) -> Option<Hop> {
+fn smtp_hop(site: &Site, hop: &NextHop, domain: &Domain) -> Result<Hop, Report> {
     match hop {
-        NextHop::RecipientDomain => None,
-        // Its addresses, until its mail exchangers can be asked for.
-        NextHop::ByMx { host, port } => Some(Hop::Name(host.clone(), *port)),
-        NextHop::Direct { host, port } => Some(host_hop(host, *port)),
+        NextHop::Direct { host, port } => Ok(host_hop(host, *port)),
+        NextHop::ByMx { host, port } => {
+            let named_by = if domain.name() == Some(host) { NamedBy::Recipient } else { NamedBy::Table };
+            Ok(Hop::Mx(host.clone(), *port, named_by))
+        }
+        NextHop::RecipientDomain => match (domain.name(), domain.literal()) {
+            (Some(name), _) if name.is_ascii() => Ok(Hop::Mx(name.to_owned(), SMTP_PORT, NamedBy::Recipient)),
+            (None, Some(address)) if !Ourselves::of(site).have(address) => {
+                Ok(Hop::Address(address.to_canonical(), SMTP_PORT))
+            }
+            (None, _) => Err(exchangers::loops_back(&domain.to_string())),
+            (Some(name), _) => {
+                let reply = format!("{name} is not the ASCII name of a domain and cannot be looked up");
+                Err(Report::failed(Status::permanent(1, 2), reply))
+            }
+        },
     }
 }
 

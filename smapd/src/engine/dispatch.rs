@@ -18,10 +18,11 @@ use super::active::{Active, Conclusion};
 use super::fresh::CROWD;
 use crate::content::Content;
 use crate::delivery::{Report, maildir, mbox};
+use crate::exchangers::Failure;
 use crate::notify::Kind;
 use crate::plan::{self, Job, Program, Way};
-use crate::question::{Answer, Question};
-use crate::relay::{Errand, Lookup};
+use crate::question::{Answer, LookupError, Question};
+use crate::relay::{self, Asked, Errand};
 use crate::runner::{self, Request};
 
 /// What a worker gives back.
@@ -198,15 +199,22 @@ impl Engine {
 
     /// Asks the resolver; says whether an answer came at once, because it cannot be asked.
     fn look_up(&mut self) -> bool {
-        while let Some(Lookup { number, host }) = self.lookups.pop_front() {
-            match self.resolver.ask(&Question::Addresses { id: number, host: host.clone() }) {
+        while let Some(lookup) = self.lookups.pop_front() {
+            let asked = match &lookup.question {
+                Asked::Addresses(host) => {
+                    self.resolver.ask(&Question::Addresses { id: lookup.number, host: host.clone() })
+                }
+                Asked::Mx(_) => Err(io::Error::other("routing by MX needs smap-lookup")),
+            };
+            match asked {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.lookups.push_front(Lookup { number, host });
+                    self.lookups.push_front(lookup);
                     return false;
                 }
                 Err(error) => {
-                    self.relay.resolved(number, Err(error.to_string()));
+                    let answer = lookup.question.unanswered(&error.to_string());
+                    self.relay.resolved(lookup.number, answer);
                     return true;
                 }
             }
@@ -218,7 +226,11 @@ impl Engine {
         let mut answers = Vec::new();
         self.resolver.answers(&mut answers)?;
         for Answer::Addresses { id, result } in answers {
-            self.relay.resolved(id, result.map_err(|error| error.to_string()));
+            let outcome = result.map_err(|error| match error {
+                LookupError::NoSuchHost => Failure::NoSuchName,
+                LookupError::Temporary => Failure::Temporary(error.to_string()),
+            });
+            self.relay.resolved(id, relay::Answer::Addresses(outcome));
         }
         Ok(())
     }

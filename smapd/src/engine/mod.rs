@@ -38,6 +38,7 @@ use self::durable::Unsynced;
 use self::fresh::Fresh;
 pub use self::orders::block_signals;
 use crate::content::Content;
+use crate::exchangers::Ourselves;
 use crate::queue::{Place, Queue};
 use crate::relay::{Limits, Lookup, Relay};
 use crate::resolver::Resolver;
@@ -146,8 +147,7 @@ impl Engine {
         ] {
             registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
         }
-        let relay =
-            Relay::new(site.hostname.to_string(), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
+        let relay = Relay::new(Ourselves::of(&site), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
             workers: Workers::start(MAILBOX_WORKERS, &waker)?,
             journal: Workers::start(1, &waker)?,

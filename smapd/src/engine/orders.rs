@@ -14,6 +14,7 @@ use smap_common::confine::SetId;
 use smap_common::log::Event;
 
 use super::{Engine, limits};
+use crate::exchangers::Ourselves;
 use crate::{privileges, reach};
 
 /// How long what is under way may take after SIGTERM.
@@ -33,7 +34,7 @@ impl Engine {
     fn reload(&mut self) {
         match self.new_site() {
             Ok(site) => {
-                self.relay.reconfigure(site.hostname.to_string(), limits(&site));
+                self.relay.reconfigure(Ourselves::of(&site), limits(&site));
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();
                 Event::Said { text: "the table was read again" }.log();

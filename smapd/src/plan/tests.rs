@@ -114,6 +114,49 @@ fn what_has_no_way_waits_and_says_which_line_is_missing() {
     let Way::Settled(report) = job.way else { panic!() };
     assert_eq!(report.outcome, Outcome::Deferred);
     assert!(report.reply.contains("smap, smapd: domain gw.example"), "{}", report.reply);
-    let [job] = all("no-way", "a@b", &["x@elsewhere.example"]).try_into().unwrap();
-    assert_eq!(settled(job.way).0, Outcome::Deferred);
+}
+
+/// The hops of one recipient.
+fn hops(table: &str, recipient: &str) -> Vec<Hop> {
+    let [job] = all(table, "a@b", &[recipient]).try_into().unwrap();
+    let Way::Relay(destination) = job.way else { panic!("not relayed: {:?}", job.way) };
+    destination.hops
+}
+
+#[test]
+fn mail_for_any_other_domain_goes_to_its_exchangers() {
+    let by_mx = |domain: &str| [Hop::Mx(domain.to_owned(), 25, NamedBy::Recipient)];
+    assert_eq!(hops("no-way", "x@Elsewhere.Example"), by_mx("elsewhere.example"));
+    assert_eq!(all("no-way", "a@b", &["x@a.example", "y@b.example", "z@a.example"]).len(), 2);
+}
+
+#[test]
+fn a_host_without_brackets_is_asked_for_its_exchangers() {
+    let table = |domain: &str, port| Hop::Mx(domain.to_owned(), port, NamedBy::Table);
+    assert_eq!(hops("by-mx", "x@a.example"), [table("relay.example", 587), table("other.example", 25)]);
+    let itself = Hop::Mx("b.example".to_owned(), 2525, NamedBy::Recipient);
+    assert_eq!(hops("by-mx", "x@b.example"), [itself]);
+}
+
+#[test]
+fn an_address_literal_is_where_its_mail_goes() {
+    let address = |text: &str| [Hop::Address(text.parse().unwrap(), 25)];
+    assert_eq!(hops("no-way", "x@[192.0.2.1]"), address("192.0.2.1"));
+    assert_eq!(hops("no-way", "x@[IPv6:2001:db8::1]"), address("2001:db8::1"));
+    assert_eq!(hops("no-way", "x@[IPv6:::ffff:192.0.2.1]"), address("192.0.2.1"));
+}
+
+#[test]
+fn an_address_literal_of_ours_is_a_loop() {
+    for literal in ["127.0.0.1", "0.0.0.0", "IPv6:::1", "IPv6:::ffff:127.0.0.1", "192.0.2.25"] {
+        let [job] = all("by-mx", "a@b", &[&format!("x@[{literal}]")]).try_into().unwrap();
+        assert_eq!(settled(job.way), (Outcome::Failed, "5.4.6".into()), "{literal}");
+    }
+}
+
+#[test]
+fn a_domain_that_cannot_be_asked_for_fails_unless_another_hop_takes_it() {
+    let [job] = all("by-mx", "a@b", &["x@ü.example"]).try_into().unwrap();
+    assert_eq!(settled(job.way), (Outcome::Failed, "5.1.2".into()));
+    assert_eq!(hops("by-mx", "x@sub.ü.example"), [Hop::Address([10, 0, 0, 5].into(), 25)]);
 }

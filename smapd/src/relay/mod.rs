@@ -7,11 +7,12 @@ mod connection;
 mod errand;
 mod fit;
 mod place;
+mod search;
 mod socket;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
@@ -22,8 +23,11 @@ use self::connection::{Connection, Wish};
 use self::errand::report;
 pub use self::errand::{Errand, Finished};
 use self::place::{Place, Targets};
+pub use self::search::{Answer, Asked};
+use self::search::{Search, Step};
 use crate::delivery::Report;
-use crate::plan::{Destination, Hop};
+use crate::exchangers::Ourselves;
+use crate::plan::Destination;
 
 /// How long a connection is kept for the next message.
 const KEEP_IDLE: Duration = Duration::from_secs(2);
@@ -38,11 +42,11 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
 /// Octets read, or taken from the spool, at a time.
 const BUFFER: usize = 32 * 1024;
 
-/// A name that is being looked up.
+/// What is being looked up.
 #[derive(Debug)]
-struct Asked {
+struct Underway {
     destination: Destination,
-    host: String,
+    question: Asked,
     since: Instant,
 }
 
@@ -55,25 +59,25 @@ pub struct Limits {
     pub each: usize,
 }
 
-/// A name that has to be looked up; the number comes back with the answer.
+/// What has to be looked up; the number comes back with the answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// The number.
     pub number: u64,
-    /// The name.
-    pub host: String,
+    /// The question.
+    pub question: Asked,
 }
 
 /// All connections to other hosts.
 #[derive(Debug)]
 pub struct Relay {
-    hostname: String,
+    ours: Ourselves,
     limits: Limits,
     registry: Registry,
     first_token: usize,
     places: HashMap<Destination, Place>,
     connections: Slab<(Destination, Connection)>,
-    lookups: HashMap<u64, Asked>,
+    lookups: HashMap<u64, Underway>,
     unasked: Vec<Lookup>,
     next_lookup: u64,
     finished: Vec<Finished>,
@@ -83,9 +87,9 @@ pub struct Relay {
 impl Relay {
     /// No connections yet; sockets are registered with tokens from `first_token` on.
     #[must_use]
-    pub fn new(hostname: String, limits: Limits, registry: Registry, first_token: usize) -> Self {
+    pub fn new(ours: Ourselves, limits: Limits, registry: Registry, first_token: usize) -> Self {
         Self {
-            hostname,
+            ours,
             limits,
             registry,
             first_token,
@@ -100,8 +104,8 @@ impl Relay {
     }
 
     /// A new table is in force.
-    pub fn reconfigure(&mut self, hostname: String, limits: Limits) {
-        (self.hostname, self.limits) = (hostname, limits);
+    pub fn reconfigure(&mut self, ours: Ourselves, limits: Limits) {
+        (self.ours, self.limits) = (ours, limits);
     }
 
     /// Takes an errand.
@@ -116,7 +120,7 @@ impl Relay {
         std::mem::take(&mut self.finished)
     }
 
-    /// Names to look up.
+    /// What is to be looked up.
     pub fn take_lookups(&mut self) -> Vec<Lookup> {
         std::mem::take(&mut self.unasked)
     }
@@ -137,11 +141,12 @@ impl Relay {
         }
     }
 
-    /// A name was looked up, or cannot be.
-    pub fn resolved(&mut self, number: u64, answer: Result<Vec<IpAddr>, String>) {
-        let Some(Asked { destination, host, .. }) = self.lookups.remove(&number) else { return };
-        if let Some(place) = self.places.get_mut(&destination) {
-            place.answers.insert(host, answer);
+    /// A question was answered.
+    pub fn resolved(&mut self, number: u64, answer: Answer) {
+        let Some(Underway { destination, question, .. }) = self.lookups.remove(&number) else { return };
+        let place = self.places.get_mut(&destination);
+        if let Some(search) = place.and_then(|place| place.search.as_mut()) {
+            search.heard(question, answer);
         }
         self.pump(&destination);
     }
@@ -154,11 +159,11 @@ impl Relay {
 
     /// Ends what has taken too long.
     pub fn tick(&mut self, now: Instant) {
-        let late =
-            |(number, asked): (&u64, &Asked)| (asked.since + LOOKUP_PATIENCE <= now).then_some(*number);
-        let unanswered: Vec<u64> = self.lookups.iter().filter_map(late).collect();
-        for number in unanswered {
-            self.resolved(number, Err("nobody has answered".to_owned()));
+        let late = self.lookups.iter().filter(|(_, underway)| underway.since + LOOKUP_PATIENCE <= now);
+        let unanswered: Vec<(u64, Answer)> =
+            late.map(|(number, late)| (*number, late.question.unanswered("nobody has answered"))).collect();
+        for (number, answer) in unanswered {
+            self.resolved(number, answer);
         }
         let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -201,12 +206,13 @@ impl Relay {
                 continue;
             }
             if let Some(trouble) = place.is_down(Instant::now()) {
-                return self.give_up(destination, &trouble);
+                let report = place.unreachable(&trouble);
+                return self.give_up(destination, &report);
             }
             match self.targets(destination) {
                 Targets::Known => {}
                 Targets::Asked => return,
-                Targets::None(why) => return self.give_up(destination, &Trouble::Unreachable(why)),
+                Targets::None(report) => return self.give_up(destination, &report),
             }
             let Some(place) = self.places.get(destination) else { return };
             let full = place.connections >= self.limits.each || self.connections.len() >= self.limits.all;
@@ -223,41 +229,42 @@ impl Relay {
         if place.is_fresh() {
             return Targets::Known;
         }
-        if !place.asked {
-            place.asked = true;
-            place.answers.clear();
-            for hop in &destination.hops {
-                if let Hop::Name(host, _) = hop {
-                    self.next_lookup += 1;
-                    let asked =
-                        Asked { destination: destination.clone(), host: host.clone(), since: Instant::now() };
-                    self.lookups.insert(self.next_lookup, asked);
-                    self.unasked.push(Lookup { number: self.next_lookup, host: host.clone() });
-                }
+        let search = place.search.get_or_insert_with(|| Search::new(RandomState::new().hash_one(())));
+        let found = match search.step(&destination.hops, &self.ours) {
+            Step::Ask(questions) => {
+                self.ask(destination, questions);
+                return Targets::Asked;
             }
+            Step::Found(targets) => Ok(targets),
+            Step::Nowhere(report) => Err(report),
+        };
+        place.search = None;
+        match found {
+            Ok(targets) => (place.targets, place.preferred) = (targets, 0),
+            Err(_) if place.working() > 0 => {}
+            Err(report) => return Targets::None(report),
         }
-        match place.collect(destination) {
-            None => Targets::Asked,
-            Some(Ok(targets)) => {
-                (place.targets, place.asked, place.preferred) = (targets, false, 0);
-                place.known_until = Some(Instant::now() + KEEP_ADDRESSES);
-                Targets::Known
-            }
-            Some(Err(_)) if place.working() > 0 => {
-                (place.asked, place.known_until) = (false, Some(Instant::now() + KEEP_ADDRESSES));
-                Targets::Known
-            }
-            Some(Err(why)) => {
-                place.asked = false;
-                Targets::None(why)
-            }
+        place.known_until = Some(Instant::now() + KEEP_ADDRESSES);
+        Targets::Known
+    }
+
+    fn ask(&mut self, destination: &Destination, questions: Vec<Asked>) {
+        for question in questions {
+            self.next_lookup += 1;
+            let asked = Underway {
+                destination: destination.clone(),
+                question: question.clone(),
+                since: Instant::now(),
+            };
+            self.lookups.insert(self.next_lookup, asked);
+            self.unasked.push(Lookup { number: self.next_lookup, question });
         }
     }
 
     fn connect(&mut self, destination: &Destination) {
         let Some(place) = self.places.get_mut(destination) else { return };
         let Some(target) = place.targets.get(place.preferred).cloned() else { return };
-        let opened = Connection::open(target, destination.dialect, &self.hostname, destination.timeout);
+        let opened = Connection::open(target, destination.dialect, &self.ours.name, destination.timeout);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let opened = opened.and_then(|mut connection| {
@@ -379,16 +386,16 @@ impl Relay {
         if place.preferred >= place.targets.len() {
             place.preferred = 0;
             place.down = Some((Instant::now() + DOWN, trouble.clone()));
-            self.give_up(destination, trouble);
+            let report = place.unreachable(trouble);
+            self.give_up(destination, &report);
         }
     }
 
-    fn give_up(&mut self, destination: &Destination, trouble: &Trouble) {
+    /// The same befalls all who wait.
+    fn give_up(&mut self, destination: &Destination, report: &Report) {
         let Some(place) = self.places.get_mut(destination) else { return };
-        let relay = place.targets.last().map(ToString::to_string).unwrap_or_default();
         for errand in place.waiting.drain(..) {
-            let deferred = || Report::deferred(trouble.status(), trouble.to_string()).by(relay.as_str());
-            let reports = errand.numbers.iter().map(|number| (*number, deferred())).collect();
+            let reports = errand.numbers.iter().map(|number| (*number, report.clone())).collect();
             self.finished.push(Finished { ticket: errand.ticket, reports });
         }
     }

@@ -1,14 +1,14 @@
 //! One destination: who waits for it, which connections it has, where it is.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use smap_common::smtp::client::Trouble;
 
 use super::Errand;
+use super::search::Search;
 use super::socket::Target;
-use crate::plan::{Destination, Hop};
+use crate::delivery::Report;
 
 /// A destination and who waits for it.
 #[derive(Debug, Default)]
@@ -18,10 +18,10 @@ pub(super) struct Place {
     /// Connections that are being made, or have not been ready yet.
     pub(super) pending: usize,
     pub(super) idle: Vec<usize>,
-    pub(super) answers: HashMap<String, Result<Vec<IpAddr>, String>>,
     pub(super) targets: Vec<Target>,
     pub(super) known_until: Option<Instant>,
-    pub(super) asked: bool,
+    /// How far it is known where the targets are now.
+    pub(super) search: Option<Search>,
     /// Which target is connected to next.
     pub(super) preferred: usize,
     /// Until when no more connections are tried beside those that work.
@@ -34,7 +34,7 @@ pub(super) struct Place {
 pub(super) enum Targets {
     Known,
     Asked,
-    None(String),
+    None(Report),
 }
 
 impl Place {
@@ -60,26 +60,9 @@ impl Place {
         self.known_until.is_some_and(|until| until > Instant::now())
     }
 
-    /// The targets of all hops in their order, once every name is answered.
-    pub(super) fn collect(&self, destination: &Destination) -> Option<Result<Vec<Target>, String>> {
-        let mut targets = Vec::new();
-        let mut why = String::new();
-        for hop in &destination.hops {
-            match hop {
-                Hop::Address(address, port) => {
-                    targets.push(Target::Tcp(None, SocketAddr::new(*address, *port)))
-                }
-                Hop::Unix(path) => targets.push(Target::Unix(path.clone())),
-                Hop::Name(host, port) => match self.answers.get(host)? {
-                    Ok(addresses) => targets.extend(
-                        addresses
-                            .iter()
-                            .map(|ip| Target::Tcp(Some(host.clone()), SocketAddr::new(*ip, *port))),
-                    ),
-                    Err(error) => why = format!("{host}: {error}"),
-                },
-            }
-        }
-        Some(if targets.is_empty() { Err(why) } else { Ok(targets) })
+    /// What befalls those who wait when the last target did not answer.
+    pub(super) fn unreachable(&self, trouble: &Trouble) -> Report {
+        let relay = self.targets.last().map(ToString::to_string).unwrap_or_default();
+        Report::deferred(trouble.status(), trouble.to_string()).by(relay)
     }
 }
