@@ -4,9 +4,11 @@
 //! themselves.
 #![deny(clippy::disallowed_methods)]
 
+use crate::domains::{DomainLine, DomainPattern};
 use crate::fault::{Fault, Note};
 use crate::hosts::{self, Client, ClientName, Effect, Judgement};
-use crate::place::Place;
+use crate::mailertable::{Key, Mailertable};
+use crate::place::{Located, Place};
 use crate::schema::{Smap, Smapd};
 use crate::transport::Transport;
 
@@ -138,16 +140,52 @@ fn hidden_domains(smapd: &Smapd) -> Vec<Note> {
     notes
 }
 
+/// What the operator should know of what both were told.
+pub(crate) fn both_notes(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
+    let mut notes = half_told(smap, smapd);
+    notes
+        .extend(smapd.mailertable.iter().flat_map(|mailertable| mailertable_notes(smap, smapd, mailertable)));
+    notes
+}
+
 /// Domains whose mail smap accepts and smapd would send on by MX, most likely back to us.
-pub(crate) fn half_told(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
+fn half_told(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
     if smapd.sendmail.is_some() || smapd.relay_host.is_some() {
         return Vec::new();
     }
+    let in_mailertable = |pattern: &DomainPattern| {
+        let entries = smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries());
+        entries.into_iter().any(|entry| entry.key.covers(pattern))
+    };
     smap.domain
         .iter()
         .filter(|line| !smapd.domain.iter().any(|other| other.place == line.place))
+        .filter(|line| !line.patterns.iter().all(in_mailertable))
         .map(|line| {
             Note::new(&line.place, "smapd is not told of this domain: begin the line with \"smap, smapd:\"")
         })
         .collect()
+}
+
+/// Lines of a mailertable that no mail comes to: it says where mail goes, not whose mail is accepted.
+fn mailertable_notes(smap: &Smap, smapd: &Smapd, mailertable: &Mailertable) -> Vec<Note> {
+    let taker = |lines: &[Located<DomainLine>], pattern: &DomainPattern| {
+        let taken = |line: &&Located<DomainLine>| line.patterns.iter().any(|taken| taken.covers(pattern));
+        lines.iter().find(taken).map(|line| line.place.clone())
+    };
+    let some_may_relay = smap.relay.iter().any(|rule| rule.effect == Effect::Permit);
+    let mut notes = Vec::new();
+    for entry in mailertable.entries() {
+        let Key::Of(pattern) = &entry.key else { continue };
+        if let Some(line) = taker(&smapd.domain, pattern) {
+            let text = format!("{pattern} is already taken by {line}, and domain lines come first");
+            notes.push(Note::new(&entry.place, text));
+        } else if !some_may_relay && taker(&smap.domain, pattern).is_none() {
+            let text = format!(
+                "smap accepts no mail for {pattern}: add a line such as \"smap: domain {pattern} smtp:\""
+            );
+            notes.push(Note::new(&entry.place, text));
+        }
+    }
+    notes
 }

@@ -1,4 +1,4 @@
-//! Finds the table and reads it.
+//! Finds the table and reads it, and the files that it names.
 //!
 //! Decides whether a file may be believed. Trusts root, the user who runs the program, and their groups.
 //! Guarantees that what was judged is what is read: the mode is that of the opened file.
@@ -40,14 +40,27 @@ impl Table {
     pub fn load(file: &Path) -> Result<Self, Faults> {
         let place = Place::whole(file);
         let fault = |what: String| Faults::from(Fault::new(&place, what));
-        let mut bytes = Vec::new();
-        let opened = open(file).map_err(&fault)?;
-        let metadata = opened.metadata().map_err(|error| fault(cannot_read(&error)))?;
-        let notes = judge(file, &metadata).map_err(&fault)?;
-        opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| fault(cannot_read(&error)))?;
+        let (bytes, mut notes, mode) = believed(file).map_err(fault)?;
+        if mode & READABLE_BY_OTHERS != 0 {
+            notes.push(format!(
+                "everyone can read this table, which must not hold secrets then: chmod o-r {}",
+                file.display()
+            ));
+        }
         let notes = notes.into_iter().map(|text| Note::new(&place, text)).collect();
-        Self::parse(file, &bytes, Syntax::of(file)).map(|table| table.with_notes(notes))
+        let read = |named: &Path| believed(named).map(|(bytes, notes, _)| (bytes, notes));
+        Self::parse_with(file, &bytes, Syntax::of(file), read).map(|table| table.with_notes(notes))
     }
+}
+
+/// What is in a file that may be believed, what the operator should know of it, and its mode.
+fn believed(file: &Path) -> Result<(Vec<u8>, Vec<String>, u32), String> {
+    let mut bytes = Vec::new();
+    let opened = open(file)?;
+    let metadata = opened.metadata().map_err(|error| cannot_read(&error))?;
+    let notes = judge(file, &metadata)?;
+    opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
+    Ok((bytes, notes, metadata.mode()))
 }
 
 /// A FIFO would wait for its writer: the kind is asked before, and again of what was opened.
@@ -83,11 +96,6 @@ fn judge(file: &Path, metadata: &Metadata) -> Result<Vec<String>, String> {
     if ![0, geteuid().as_raw()].contains(&metadata.uid()) {
         notes
             .push(format!("the user {} owns this table and can write it: chown root {file}", metadata.uid()));
-    }
-    if mode & READABLE_BY_OTHERS != 0 {
-        notes.push(format!(
-            "everyone can read this table, which must not hold secrets then: chmod o-r {file}"
-        ));
     }
     Ok(notes)
 }

@@ -5,6 +5,7 @@
 //! name another domain. Guarantees that every answer names the line, or the default, that gave it.
 #![deny(clippy::disallowed_methods)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -12,6 +13,7 @@ use smap_common::address::{Address, Domain};
 
 use crate::domains::{self, DomainLine};
 use crate::hosts::{self, Client, Effect, Judgement, Rule};
+use crate::mailertable;
 use crate::place::Located;
 use crate::schema::{ProgramPath, Smap, Smapd};
 use crate::transport::{NextHop, Tls, Transport};
@@ -48,11 +50,11 @@ impl<'a> Verdict<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Route<'a> {
-    /// Through this transport. After a [`Transport::Local`] the caller asks again for that user at our own
-    /// host name; that ends, because a name that leads to itself is [`Route::Nowhere`].
+    /// Through this transport. After a [`Transport::Local`] the caller asks again for [`at_home`]; that ends,
+    /// because a name that leads to itself is [`Route::Nowhere`].
     Through {
         /// The transport.
-        transport: &'a Transport,
+        transport: Cow<'a, Transport>,
         /// Why this one.
         reason: Reason<'a>,
     },
@@ -101,6 +103,8 @@ pub enum Reason<'a> {
     OwnHostname,
     /// The bare `postmaster`, who is always accepted (RFC 5321 section 4.5.1).
     Postmaster,
+    /// This line of the mailertable names the domain.
+    Mailertable(&'a Located<mailertable::Entry>),
     /// The `relay-host` line.
     RelayHost(&'a Located<Transport>),
     /// The `sendmail` line: the toolkit's own way.
@@ -125,6 +129,7 @@ impl Reason<'_> {
             Self::OurDomain(_) => "domain",
             Self::OwnHostname => "own-hostname",
             Self::Postmaster => "postmaster",
+            Self::Mailertable(_) => "mailertable",
             Self::RelayHost(_) => "relay-host",
             Self::Sendmail(_) => "sendmail",
             Self::ByMx => "by-mx",
@@ -148,6 +153,7 @@ impl fmt::Display for Reason<'_> {
             Self::OurDomain(line) => write!(f, "{}: domain {}", line.place, line.value),
             Self::OwnHostname => f.write_str("the domain is our own host name"),
             Self::Postmaster => f.write_str("postmaster is always accepted"),
+            Self::Mailertable(entry) => write!(f, "{}: mailertable {}", entry.place, entry.value),
             Self::RelayHost(relay) => write!(f, "{}: relay-host {}", relay.place, relay.value),
             Self::Sendmail(program) => write!(f, "{}: sendmail {}", program.place, program.0.display()),
             Self::ByMx => f.write_str("no line speaks of this domain, so its mail exchangers do"),
@@ -212,22 +218,44 @@ pub fn route<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Ro
         if itself && domain == hostname {
             return nowhere(Reason::LocalLoop(line), domain);
         }
-        return Route::Through { transport, reason: Reason::OurDomain(line) };
+        return through(transport, Reason::OurDomain(line));
+    }
+    if domain == hostname {
+        return match &smapd.sendmail {
+            Some(program) => through(&SENDMAIL, Reason::Sendmail(program)),
+            None => nowhere(Reason::NoTransport, domain),
+        };
+    }
+    if let Some((entry, wildcard)) = smapd.mailertable.as_ref().and_then(|table| table.find(domain)) {
+        let transport = entry.transport(recipient, wildcard);
+        return Route::Through { transport, reason: Reason::Mailertable(entry) };
     }
     match (&smapd.sendmail, &smapd.relay_host) {
-        (Some(program), _) if domain == hostname || !names_another_way(smapd) => {
-            Route::Through { transport: &SENDMAIL, reason: Reason::Sendmail(program) }
-        }
-        _ if domain == hostname => nowhere(Reason::NoTransport, domain),
-        (_, Some(relay)) => Route::Through { transport: relay, reason: Reason::RelayHost(relay) },
-        (_, None) => Route::Through { transport: &BY_MX, reason: Reason::ByMx },
+        (Some(program), _) if !names_another_way(smapd) => through(&SENDMAIL, Reason::Sendmail(program)),
+        (_, Some(relay)) => through(relay, Reason::RelayHost(relay)),
+        (_, None) => through(&BY_MX, Reason::ByMx),
     }
+}
+
+/// The recipient after a [`Transport::Local`]: that user at our own host name.
+#[must_use]
+pub fn at_home(recipient: &Address, user: &str, hostname: &Domain) -> Option<Address> {
+    if user == recipient.local_part() {
+        // It may need quotes.
+        return Some(recipient.at(hostname.clone()));
+    }
+    format!("{user}@{hostname}").parse().ok()
 }
 
 /// Whether any line sends mail elsewhere than to the `sendmail` program.
 fn names_another_way(smapd: &Smapd) -> bool {
-    let lines = smapd.domain.iter().map(|line| &line.transport);
-    lines.chain(smapd.relay_host.iter().map(|relay| &relay.value)).any(Transport::is_another_way)
+    let mut transports = smapd.transports().map(|(_, transport)| transport);
+    let mut mailertable = smapd.mailertable.iter();
+    transports.any(Transport::is_another_way) || mailertable.any(|table| table.is_another_way())
+}
+
+fn through<'a>(transport: &'a Transport, reason: Reason<'a>) -> Route<'a> {
+    Route::Through { transport: Cow::Borrowed(transport), reason }
 }
 
 fn nowhere<'a>(reason: Reason<'a>, domain: &Domain) -> Route<'a> {

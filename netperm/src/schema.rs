@@ -15,6 +15,7 @@ use smap_common::envelope::Role;
 
 use crate::domains::DomainLine;
 use crate::hosts::{HostPattern, Rule};
+use crate::mailertable::Mailertable;
 use crate::nearest;
 use crate::paths;
 use crate::place::{Located, Place};
@@ -89,6 +90,8 @@ pub struct Smapd {
     pub hostname: Option<Domain>,
     /// The domains that this gateway answers for, and where their mail goes.
     pub domain: Vec<Located<DomainLine>>,
+    /// Where mail for other domains goes, in a file of sendmail's.
+    pub mailertable: Option<Located<Mailertable>>,
     /// Where mail for every other domain goes; without it, to its mail exchangers.
     pub relay_host: Option<Located<Transport>>,
     /// The program of the transport `sendmail`; when no other transport is named, all mail goes to it.
@@ -184,6 +187,7 @@ impl Default for Smapd {
             directory: PathBuf::from(DEFAULT_SPOOL),
             hostname: None,
             domain: Vec::new(),
+            mailertable: None,
             relay_host: None,
             sendmail: None,
             executable: Ignored,
@@ -207,10 +211,16 @@ impl Smapd {
         self.baddir.clone().unwrap_or_else(|| self.directory.join("bad"))
     }
 
-    /// Every transport that the table names, and where it names it.
+    /// Every transport that the table itself names, and where it names it.
     pub fn transports(&self) -> impl Iterator<Item = (&Place, &Transport)> {
         let lines = self.domain.iter().map(|line| (&line.place, &line.transport));
         lines.chain(self.relay_host.iter().map(|relay| (&relay.place, &relay.value)))
+    }
+
+    /// The TCP ports that transports name.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let of_mailertable = self.mailertable.iter().flat_map(|mailertable| mailertable.ports());
+        self.transports().flat_map(|(_, transport)| transport.ports()).chain(of_mailertable)
     }
 }
 

@@ -71,6 +71,9 @@ impl Display for Smapd {
         lines.path("directory", &self.directory)?;
         lines.some("hostname", self.hostname.as_ref())?;
         lines.each("domain", &self.domain)?;
+        if let Some(mailertable) = &self.mailertable {
+            lines.path("mailertable", mailertable.file())?;
+        }
         lines.some("relay-host", self.relay_host.as_ref().map(|relay| &relay.value))?;
         if let Some(sendmail) = &self.sendmail {
             lines.path("sendmail", &sendmail.0)?;

@@ -137,9 +137,9 @@ fn route(site: &Site, sender: Option<&Address>, recipient: Address) -> Vec<Step>
         match policy::route(&site.smapd, &site.hostname, &recipient) {
             Route::Nowhere { reason, add } => steps.push(step(None, reason, Some(add))),
             Route::Through { transport, reason } => {
-                steps.push(step(Some(transport), reason, None));
-                if let Transport::Local(user) = transport {
-                    next = format!("{user}@{}", site.hostname).parse().ok();
+                steps.push(step(Some(&transport), reason, None));
+                if let Transport::Local(user) = &*transport {
+                    next = policy::at_home(&recipient, user, &site.hostname);
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use netperm::policy::{Route, route};
+use netperm::policy::{Route, at_home, route};
 use netperm::site::Site;
 use netperm::transport::{
     ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, SMTP_PORT, Transport, UnsafeName,
@@ -166,10 +166,12 @@ fn way(site: &Site, envelope: &Envelope, address: &Address) -> (&'static str, Wa
                 return ("none", Way::Settled(Report::deferred(Status::transient(3, 5), reply)));
             }
         };
-        let Transport::Local(user) = transport else { return through(site, envelope, transport, &address) };
-        match format!("{user}@{}", site.hostname).parse() {
-            Ok(local) => address = local,
-            Err(_) => break,
+        let Transport::Local(user) = &*transport else {
+            return through(site, envelope, &transport, &address);
+        };
+        match at_home(&address, user, &site.hostname) {
+            Some(local) => address = local,
+            None => break,
         }
     }
     ("local", Way::Settled(Report::deferred(Status::transient(4, 6), "local: leads to itself")))

@@ -1,5 +1,5 @@
 //! What of this machine and its network smapd needs, by its table: the spool, the mailboxes, the ports of its next
-//! hosts, and the table itself. Everything else is closed to it.
+//! hosts, the table itself and its mailertable. Everything else is closed to it.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,14 @@ pub fn of(site: &Site, table: &Path) -> Reach {
     let transports = || site.smapd.transports().map(|(_, transport)| transport);
     let mut folders = vec![site.layout.root().to_owned(), site.layout.bad().to_owned()];
     folders.extend(transports().filter_map(|transport| transport.mailboxes()).filter_map(existing));
-    let mut ports: Vec<u16> = transports().flat_map(|transport| transport.ports()).collect();
+    let mut ports: Vec<u16> = site.smapd.ports().collect();
     if site.smapd.relay_host.is_none() {
         ports.push(SMTP_PORT);
     }
     // An editor may put another file in the table's place: its folder is what stays.
-    let read = table.parent().map(Path::to_owned).into_iter().collect();
+    let mailertable = site.smapd.mailertable.iter().map(|mailertable| mailertable.file());
+    let read =
+        std::iter::once(table).chain(mailertable).filter_map(Path::parent).map(Path::to_owned).collect();
     let folders = outermost(folders);
     ports.sort_unstable();
     ports.dedup();

@@ -171,3 +171,52 @@ fn a_local_user_who_leads_to_himself_goes_nowhere() {
     assert_eq!(routed(lines, "joe@gw.example.com"), "local:root (domain)");
     assert!(routed(lines, "root@gw.example.com").starts_with("nowhere (local-loop)"));
 }
+
+/// Where mail goes by a table and its mailertable.
+fn routed_with(lines: &str, mailertable: &str, to: &str) -> String {
+    let lines = format!("smapd: mailertable /m\n{lines}");
+    let content = Ok((mailertable.as_bytes().to_vec(), Vec::new()));
+    let table = Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, |_| content).unwrap();
+    let (smapd, _) = table.smapd().unwrap();
+    match route(&smapd, &hostname(), &to.parse().unwrap_or_else(|_| postmaster())) {
+        Route::Through { transport, reason } => format!("{transport} ({reason})"),
+        Route::Nowhere { reason, .. } => format!("nowhere ({})", reason.id()),
+    }
+}
+
+#[test]
+fn a_mailertable_comes_behind_domain_and_before_relay_host() {
+    let lines = "smapd: domain a.example smtp:[10.0.0.1]\nsmapd: relay-host smtp:[10.0.0.2]\n";
+    let mailertable = "a.example smtp:[10.0.0.3]\n.example smtp:[%1.inside]\n";
+    let routed = |to| routed_with(lines, mailertable, to);
+    assert_eq!(routed("x@a.example"), "smtp:[10.0.0.1] (t:2: domain a.example smtp:[10.0.0.1])");
+    assert_eq!(routed("x@b.example"), "smtp:[b.inside] (/m:2: mailertable .example smtp:[%1.inside])");
+    assert_eq!(routed("x@b.org"), "smtp:[10.0.0.2] (t:3: relay-host smtp:[10.0.0.2])");
+}
+
+#[test]
+fn our_own_name_and_address_literals_are_not_looked_up_in_a_mailertable() {
+    let mailertable = ". smtp:[10.0.0.3]\ngw.example.com smtp:[10.0.0.4]\n";
+    for to in ["x@gw.example.com", "postmaster"] {
+        assert_eq!(routed_with("", mailertable, to), "nowhere (no-transport)");
+    }
+    let by_mx = "smtp: (no line speaks of this domain, so its mail exchangers do)";
+    assert_eq!(routed_with("", mailertable, "x@[192.0.2.1]"), by_mx);
+}
+
+#[test]
+fn a_mailertable_that_names_another_way_leaves_sendmail_our_own_host() {
+    let sendmail = "smapd: sendmail /usr/lib/sendmail\n";
+    let id = |mailertable, to| routed_with(sendmail, mailertable, to);
+    assert!(id("a.example smtp:[10.0.0.3]", "x@b.example").starts_with("smtp: "));
+    assert!(id("a.example smtp:[10.0.0.3]", "x@gw.example.com").starts_with("sendmail "));
+    assert!(id("a.example discard:", "x@b.example").starts_with("sendmail "));
+    assert!(id("a.example discard:", "x@a.example").starts_with("discard "));
+}
+
+#[test]
+fn a_local_user_whose_name_needs_quotes_is_the_same_at_home() {
+    let home = |to: &str, user| at_home(&to.parse().unwrap(), user, &hostname()).unwrap().to_string();
+    assert_eq!(home("\"a b\"@example.org", "a b"), "\"a b\"@gw.example.com");
+    assert_eq!(home("x@example.org", "joe"), "joe@gw.example.com");
+}

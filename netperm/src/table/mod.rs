@@ -10,7 +10,7 @@ mod toml;
 mod words;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::check;
 use crate::fault::{Fault, Faults, Note};
 use crate::hosts::Effect;
+use crate::mailertable::Mailertable;
 use crate::nearest;
 use crate::place::Place;
 use crate::schema::{Lookup, Smap, Smapd};
@@ -157,14 +158,32 @@ pub struct Table {
     file: Arc<Path>,
     entries: Vec<Entry>,
     notes: Vec<Note>,
+    mailertable: Option<Mailertable>,
 }
 
+/// What is in a file, and what the operator should know of the file.
+pub type Content = (Vec<u8>, Vec<String>);
+
 impl Table {
-    /// Reads a table from its bytes; `file` is only named in messages.
+    /// Reads a table from its bytes; `file` is only named in messages. The files that it names are taken to be
+    /// empty.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(file: &Path, bytes: &[u8], syntax: Syntax) -> Result<Self, Faults> {
+        Self::parse_with(file, bytes, syntax, |_| Ok(Content::default()))
+    }
+
+    /// The same, with the files that it names, for which `read` is asked.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it and with them.
+    pub fn parse_with(
+        file: &Path,
+        bytes: &[u8],
+        syntax: Syntax,
+        read: impl FnOnce(&Path) -> Result<Content, String>,
+    ) -> Result<Self, Faults> {
         let file: Arc<Path> = Arc::from(file);
         let (mut entries, mut faults) = match syntax {
             Syntax::Netperm => netperm::parse(&file, bytes),
@@ -176,11 +195,30 @@ impl Table {
             faults.extend(wrong_with(entry));
             notes.extend(strange_names(entry));
         }
-        let table = Self { file, entries, notes };
+        let mut table = Self { file, entries, notes, mailertable: None };
+        faults.extend(table.read_mailertable(read));
         if !faults.is_empty() {
             faults.extend(table.contradictions());
         }
         Faults::none_of(faults).map(|()| table)
+    }
+
+    /// Reads the file of the first `mailertable` line, and tells everything that is wrong with it.
+    fn read_mailertable(&mut self, read: impl FnOnce(&Path) -> Result<Content, String>) -> Vec<Fault> {
+        let line = self.lines(Program::Smapd).find(|entry| entry.attribute == "mailertable");
+        let right = line.filter(|entry| Program::Smapd.try_line(entry).is_ok());
+        let named = right.and_then(|entry| Some((entry.place.clone(), PathBuf::from(entry.words.first()?))));
+        let Some((place, file)) = named else { return Vec::new() };
+        let about = |what: String| format!("mailertable: {}: {what}", file.display());
+        match read(&file) {
+            Err(what) => vec![Fault::new(&place, about(what))],
+            Ok((bytes, notes)) => {
+                self.notes.extend(notes.into_iter().map(|note| Note::new(&place, about(note))));
+                let (mailertable, faults) = Mailertable::parse(&file, &bytes);
+                self.mailertable = Some(mailertable);
+                faults
+            }
+        }
     }
 
     /// Adds what was seen of the file itself.
@@ -218,7 +256,10 @@ impl Table {
     /// # Errors
     /// What keeps smapd from running with it.
     pub fn smapd(&self) -> Result<(Smapd, Vec<Note>), Faults> {
-        let smapd = Smapd::deserialize(self.view(Program::Smapd)).map_err(|error| self.whole(&error))?;
+        let mut smapd = Smapd::deserialize(self.view(Program::Smapd)).map_err(|error| self.whole(&error))?;
+        if let (Some(named), Some(read)) = (&mut smapd.mailertable, &self.mailertable) {
+            named.value = read.clone();
+        }
         Faults::none_of(check::smapd_faults(&smapd))?;
         let mut notes = self.never_used(Program::Smapd);
         notes.extend(check::smapd_notes(&smapd, |attribute| self.place_of(Program::Smapd, attribute)));
@@ -241,7 +282,7 @@ impl Table {
     pub fn check(&self) -> Result<Vec<Note>, Faults> {
         Faults::none_of(self.contradictions())?;
         let ((smap, of_smap), (smapd, of_smapd)) = (self.smap()?, self.smapd()?);
-        let own = [of_smap, of_smapd, self.lookup()?.1, check::half_told(&smap, &smapd)];
+        let own = [of_smap, of_smapd, self.lookup()?.1, check::both_notes(&smap, &smapd)];
         let notes: BTreeSet<Note> = self.notes.iter().cloned().chain(own.into_iter().flatten()).collect();
         Ok(notes.into_iter().collect())
     }

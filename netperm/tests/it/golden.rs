@@ -11,17 +11,35 @@ use netperm::{Faults, Syntax, Table};
 /// The name that stands in every message.
 const FILE: &str = "netperm-table";
 
+/// What a table names as `/etc/mail/NAME` is `tables/mail/NAME`.
 fn read(file: &Path) -> Result<Table, Faults> {
-    Table::parse(Path::new(FILE), &std::fs::read(file).unwrap(), Syntax::of(file))
+    let named = |named: &Path| {
+        let name = named.strip_prefix("/etc/mail").map_err(|_| "there is no such file".to_owned())?;
+        Ok((std::fs::read(folder().join("mail").join(name)).unwrap(), Vec::new()))
+    };
+    Table::parse_with(Path::new(FILE), &std::fs::read(file).unwrap(), Syntax::of(file), named)
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables")
 }
 
 fn configuration(table: &Table) -> Result<String, Faults> {
     Ok(format!("{}{}{}", table.smap()?.0, table.smapd()?.0, table.lookup()?.0))
 }
 
+/// The lines of the mailertable, each with the transport that it comes to for this user of any domain.
+fn mailertable(table: &Table) -> Result<String, Faults> {
+    let (smapd, _) = table.smapd()?;
+    let recipient = "user@any.domain".parse().unwrap();
+    let entries = smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries());
+    Ok(entries.map(|entry| format!("{} -> {}\n", entry.value, entry.transport(&recipient, "any"))).collect())
+}
+
 /// Configuration and notes, or everything that is wrong.
 fn rendered(file: &Path) -> String {
-    let all = read(file).and_then(|table| Ok((configuration(&table)?, table.check()?)));
+    let all =
+        read(file).and_then(|table| Ok((configuration(&table)? + &mailertable(&table)?, table.check()?)));
     match all {
         Ok((mut text, notes)) => {
             notes.iter().for_each(|note| writeln!(text, "{note}").unwrap());
@@ -32,8 +50,7 @@ fn rendered(file: &Path) -> String {
 }
 
 fn tables(extension: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|file| file.extension().is_some_and(|found| found == extension))

@@ -101,6 +101,54 @@ fn the_name_says_which_syntax() {
     assert!(fault(table).contains("netperm-table.toml:1: "));
 }
 
+/// A table that names a mailertable of these octets and this mode.
+fn load_with_mailertable(text: &str, mode: u32) -> (PathBuf, Result<Table, Faults>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mailertable) = (folder.path().join("netperm-table"), folder.path().join("mailertable"));
+    fs::write(&mailertable, text).unwrap();
+    fs::set_permissions(&mailertable, Permissions::from_mode(mode)).unwrap();
+    fs::write(&file, format!("{TABLE}smapd: mailertable {}\n", mailertable.display())).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let table = Table::load(&file);
+    (mailertable, table)
+}
+
+#[test]
+fn a_mailertable_is_read_with_the_table() {
+    let (_, table) = load_with_mailertable("example.org smtp:[10.0.0.6]\n", 0o644);
+    let table = table.unwrap();
+    assert_eq!(table.notes(), []);
+    assert_eq!(table.smapd().unwrap().0.mailertable.unwrap().entries().len(), 1);
+}
+
+#[test]
+fn a_mailertable_that_everyone_can_write_is_refused() {
+    let (mailertable, table) = load_with_mailertable("", 0o646);
+    let (text, mailertable) = (fault(table), mailertable.display());
+    let wanted =
+        format!(":2: mailertable: {mailertable}: everyone can write this table: chmod go-w {mailertable}");
+    assert!(text.ends_with(&wanted), "{text}");
+}
+
+#[test]
+fn a_mailertable_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("netperm-table");
+    fs::write(&file, "smapd: mailertable /nonexistent/mailertable\n").unwrap();
+    let text = fault(Table::load(&file));
+    assert!(
+        text.contains(":1: mailertable: /nonexistent/mailertable: the table can't be read: No such"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_wrong_line_of_a_mailertable_is_named_by_file_and_number() {
+    let (mailertable, table) = load_with_mailertable("# ways\nexample.org smpt:a\n", 0o600);
+    let wanted = format!("{}:2: unknown mailer \"smpt\", did you mean \"smtp\"?", mailertable.display());
+    assert_eq!(fault(table), wanted);
+}
+
 #[test]
 fn the_command_line_comes_before_the_default_places() {
     assert_eq!(load::find(Some(Path::new("here"))), PathBuf::from("here"));
