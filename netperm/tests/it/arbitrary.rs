@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use netperm::{Syntax, Table};
+use netperm::{Place, Syntax, Table};
 use proptest::prelude::*;
+use smap_common::address::Address;
 
 /// Pieces of tables, to get further than arbitrary bytes do.
 const PIECES: [&str; 40] = [
@@ -69,6 +70,51 @@ fn holds(bytes: &[u8], syntax: Syntax) {
     }
 }
 
+/// Pieces of mailertables.
+const MAILERTABLE: [&str; 20] = [
+    "a.example ",
+    ".example ",
+    ". ",
+    "\t",
+    "\n",
+    "#",
+    "smtp:",
+    "esmtp:",
+    "local:",
+    "error:",
+    "discard:",
+    "%1",
+    "%",
+    "[10.0.0.5]",
+    ":",
+    "25",
+    "5.1.1:550 no",
+    "nouser ",
+    ",",
+    "\u{e4}",
+];
+
+/// Whatever a mailertable says: faults name lines that exist, and every recipient has a way or none.
+fn mailertable_holds(bytes: &[u8], to: &str) {
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    let read = |_: &Path| Ok((bytes.to_vec(), Vec::new()));
+    match Table::parse_with(Path::new("t"), b"smapd: mailertable /m", Syntax::Netperm, read) {
+        Ok(table) => {
+            let mailertable = table.smapd().unwrap().0.mailertable.unwrap();
+            let to: Address = to.parse().unwrap();
+            if let Some((entry, wildcard)) = mailertable.find(to.domain().unwrap()) {
+                let shown = entry.transport(&to, wildcard).to_string();
+                assert!(!shown.contains('\n') && !shown.is_empty());
+            }
+        }
+        Err(faults) => {
+            let lines = 1..=lines;
+            let named = |place: &Place| usize::try_from(place.line_number().unwrap()).unwrap();
+            assert!(faults.iter().all(|fault| lines.contains(&named(&fault.place))));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_bring_the_reader_down(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -91,5 +137,20 @@ proptest! {
         attribute in prop::sample::select(vec!["permit-hosts", "domain", "relay-host", "listen", "retry"]),
     ) {
         holds(format!("smap, smapd: {attribute} {}\n", pieces.concat()).as_bytes(), Syntax::Netperm);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_bring_the_reader_of_mailertables_down(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        mailertable_holds(&bytes, "x@a.example");
+    }
+
+    #[test]
+    fn pieces_of_mailertables_never_bring_their_reader_down(
+        pieces in prop::collection::vec(prop::sample::select(MAILERTABLE.to_vec()), 0..12),
+        to in prop::sample::select(vec!["x@a.example", "x@1.2.3.4.example", "x@25.example", "x@\u{e4}.example"]),
+    ) {
+        mailertable_holds(pieces.concat().as_bytes(), to);
     }
 }

@@ -3,7 +3,6 @@
 //! Pure: it decides nothing but how things look; where mail goes it asks the policy.
 #![deny(clippy::disallowed_methods)]
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use netperm::domains::{DomainLine, first_line};
@@ -16,11 +15,11 @@ use super::{Finding, Level};
 use crate::show::{columns, counted};
 
 /// Attributes with sections of their own.
-const SHOWN_ELSEWHERE: [&str; 6] =
-    ["domain", "relay-host", "permit-hosts", "deny-hosts", "permit-relay", "deny-relay"];
+const SHOWN_ELSEWHERE: [&str; 7] =
+    ["domain", "mailertable", "relay-host", "permit-hosts", "deny-hosts", "permit-relay", "deny-relay"];
 
-/// A domain that nobody's table names (RFC 5737): what becomes of mail for the rest of the world.
-const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// A domain that nobody's table names (RFC 2606): what becomes of mail for the rest of the world.
+const ELSEWHERE: &str = "elsewhere.invalid";
 
 /// All of it.
 #[must_use]
@@ -84,6 +83,7 @@ fn domains(site: &Site) -> Vec<[String; 2]> {
     let (smap, smapd) = (&site.smap.domain, &site.smapd.domain);
     let accepted = smap.iter().map(|line| match known(smapd, line) {
         true => (line, ""),
+        false if in_mailertable(site, line) => (line, "; smapd goes by its mailertable"),
         false => (line, ", of which smapd is not told"),
     });
     let others = smapd.iter().filter(|line| !known(smap, line));
@@ -97,11 +97,21 @@ fn domains(site: &Site) -> Vec<[String; 2]> {
     if first_line(&site.smap.domain, &site.hostname).is_none() {
         rows.push([site.hostname.to_string(), format!("{}, our own name", way(site, &site.hostname))]);
     }
-    rows.push([
-        "any other".to_owned(),
-        format!("{}, refused from strangers", way(site, &Domain::from_ip(ELSEWHERE))),
-    ]);
+    if let Some(mailertable) = &site.smapd.mailertable {
+        let count = u64::try_from(mailertable.entries().len()).unwrap_or(u64::MAX);
+        let lines = counted(count, "line", "lines");
+        let place = line_of(&mailertable.place);
+        rows.push([lines, format!("of {} ({place})", mailertable.file().display())]);
+    }
+    let elsewhere = ELSEWHERE.parse().map(|domain| way(site, &domain)).unwrap_or_default();
+    rows.push(["any other".to_owned(), format!("{elsewhere}, refused from strangers")]);
     rows
+}
+
+/// Whether the mailertable names every domain of a line.
+fn in_mailertable(site: &Site, line: &DomainLine) -> bool {
+    let entries = || site.smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries());
+    line.patterns.iter().all(|pattern| entries().any(|entry| entry.key.covers(pattern)))
 }
 
 /// Where mail for a domain goes.

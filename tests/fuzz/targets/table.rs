@@ -3,13 +3,15 @@
 //! Oracle: a table is read or refused, twice the same, and each fault names a line of the file on one line of text.
 //! What is printed of a table reads back to the same structs, as lines of the toolkit's grammar and, written as
 //! TOML here, as TOML. Comments, empty lines, white space at the end of a line, other line ends and a line that
-//! goes on with the next change nothing but the numbers of lines.
+//! goes on with the next change nothing but the numbers of lines. As a mailertable the same octets are read or
+//! refused in the same way, and what a recipient's domain puts into a line is never an address.
 #![no_main]
 
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use netperm::{Faults, Smap, Smapd, Syntax, Table};
+use smap_common::address::Address;
 
 fuzz_target!(|bytes: &[u8]| {
     for syntax in [Syntax::Netperm, Syntax::Toml] {
@@ -22,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert_prints(smap.as_ref().ok(), smapd.as_ref().ok());
         }
     }
+    assert_mailertable(bytes);
     // One change at a time, so that many inputs are tried: which one is left to their length.
     let netperm = read(bytes, Syntax::Netperm);
     match bytes.len() % 4 {
@@ -35,6 +38,27 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
 });
+
+/// The recipients of the mailertable: each puts something else into `%1`.
+const RECIPIENTS: [&str; 3] = ["x@a.example", "x@10.0.0.1.example", "x@25"];
+
+fn assert_mailertable(bytes: &[u8]) {
+    let named = |_: &Path| Ok((bytes.to_vec(), Vec::new()));
+    match Table::parse_with(Path::new("t"), b"smapd: mailertable /m", Syntax::Netperm, named) {
+        Err(faults) => assert_named(&faults, bytes),
+        Ok(table) => {
+            let mailertable = table.smapd().unwrap().0.mailertable.unwrap();
+            for to in RECIPIENTS {
+                let to: Address = to.parse().unwrap();
+                let Some((entry, wildcard)) = mailertable.find(to.domain().unwrap()) else { continue };
+                let leads_there = |wildcard| {
+                    entry.transport(&to, wildcard).to_string().contains("[10.0.0.1]")
+                };
+                assert!(!leads_there(wildcard) || leads_there("a"), "{entry}");
+            }
+        }
+    }
+}
 
 /// What a table says to each program, and of itself.
 #[derive(Debug, PartialEq)]
