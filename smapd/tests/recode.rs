@@ -96,6 +96,13 @@ fn no_line_that_is_broken_becomes_a_boundary() {
     }
 }
 
+/// What is a NUL here is a question mark on the wire.
+#[test]
+fn nothing_is_done_where_a_nul_could_become_a_boundary() {
+    let text = "Content-Type: multipart/mixed; boundary=\"b?\"\r\n\r\n--b?\r\n\r\n\u{fc}\r\n--b\0\r\n\r\nx\r\n--b?--\r\n";
+    assert_eq!(survey(text.as_bytes(), 100).plan, Err(Obstacle::Unclear));
+}
+
 #[test]
 fn parts_in_parts_have_an_end() {
     let nested = |levels: usize| {

@@ -86,6 +86,10 @@ impl Judge {
             self.length = 0;
         }
         self.length += piece.text.len();
+        // It is another octet on the wire, and could make a boundary there.
+        if memchr::memchr(0, piece.text).is_some() {
+            self.obstacle = Some(Obstacle::Unclear);
+        }
         let (is_ascii, is_long) = (piece.text.is_ascii(), self.length > MAX_LINE);
         match role {
             Role::Header { .. } => self.header |= !is_ascii,

@@ -50,7 +50,7 @@ impl Reader {
 
     fn read_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.content.read_at(self.read, buffer)? {
-            0 if self.read < self.content.length() => Err(io::ErrorKind::UnexpectedEof.into()),
+            0 if self.read < self.content.length() => Err(shorter()),
             read => {
                 self.read += u64::try_from(read).unwrap_or(u64::MAX);
                 Ok(read)
@@ -75,4 +75,8 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than it was")
 }
