@@ -83,7 +83,11 @@ fn assert_replies(wire: &[u8], cuts: Cuts) {
     for reply in &whole.0 {
         let text = reply.to_string();
         assert!(text.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{text}");
-        assert!(text.len() <= 2 * MAX_TEXT + 16 && reply.lines.len() <= MAX_REPLY / 4, "{} octets", text.len());
+        assert!(
+            text.len() <= 2 * MAX_TEXT + 16 && reply.lines.len() <= MAX_REPLY / 4,
+            "{} octets",
+            text.len()
+        );
         assert_eq!(reply.status_or_general().class(), reply.class());
         assert_eq!(reply.is_success(), reply.code / 100 == 2);
     }
