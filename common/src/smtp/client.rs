@@ -384,14 +384,14 @@ impl Session {
 
     fn finally_replied(&mut self, mut run: Run, reply: &Reply) -> Option<Action> {
         if reply.class() == Class::Success && !reply.is_success() {
-            return Some(self.lost_in(run, Trouble::OutOfStep));
+            return Some(self.lost_at_end(run, Trouble::OutOfStep));
         }
         match self.dialect {
             Dialect::Smtp => run.settle_rest(&Verdict::replied(reply)),
             Dialect::Lmtp => run.settle_next(Verdict::replied(reply)),
         }
         if reply.code == 421 {
-            return Some(self.lost_in(run, Trouble::Unwilling(reply.clone())));
+            return Some(self.lost_at_end(run, Trouble::Unwilling(reply.clone())));
         }
         if run.is_open() {
             self.state = State::Final(run);
@@ -404,12 +404,7 @@ impl Session {
     fn lost(&mut self, trouble: Trouble) -> Action {
         match std::mem::replace(&mut self.state, State::Over(None)) {
             State::Envelope(run) | State::Text(run, _) => self.lost_in(run, trouble),
-            State::Final(mut run) => {
-                // It may have been taken over: nobody else is given it before it is tried here again.
-                run.settle_rest(&Verdict { elsewhere: false, ..Verdict::troubled(&trouble) });
-                self.state = State::Over(Some(trouble));
-                Action::Done(run.into_verdicts())
-            }
+            State::Final(run) => self.lost_at_end(run, trouble),
             State::FinalForNobody(run) => Action::Done(run.into_verdicts()),
             State::Quitting => Action::Close(None),
             State::Greeting
@@ -427,6 +422,13 @@ impl Session {
 
     fn lost_in(&mut self, mut run: Run, trouble: Trouble) -> Action {
         run.settle_rest(&Verdict::troubled(&trouble));
+        self.state = State::Over(Some(trouble));
+        Action::Done(run.into_verdicts())
+    }
+
+    /// It may have been taken over: nobody else is given it before it is tried here again.
+    fn lost_at_end(&mut self, mut run: Run, trouble: Trouble) -> Action {
+        run.settle_rest(&Verdict { elsewhere: false, ..Verdict::troubled(&trouble) });
         self.state = State::Over(Some(trouble));
         Action::Done(run.into_verdicts())
     }

@@ -172,6 +172,28 @@ fn a_connection_lost_after_the_dot_may_have_delivered() {
     assert_eq!((verdicts[0].status.class(), verdicts[0].elsewhere), (Class::Transient, false));
 }
 
+/// Whatever the server says or does now, it may have the message: only its 4yz and 5yz say that it has not.
+#[test]
+fn after_the_dot_no_other_host_is_asked() {
+    for (dialect, reply) in [
+        (Dialect::Smtp, "354 what\r\n"),
+        (Dialect::Smtp, "what\r\n"),
+        (Dialect::Lmtp, "354 what\r\n"),
+        (Dialect::Lmtp, "250 one\r\n354 what\r\n"),
+        (Dialect::Lmtp, "421 4.3.2 one\r\n"),
+    ] {
+        let mut session = ready(dialect, "PIPELINING");
+        session.step(Input::Begin(transaction(&["c@d", "e@d"])));
+        session.step(Input::Received(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"));
+        session.step(Input::TextEnd);
+        let Action::Done(verdicts) = session.step(Input::Received(reply.as_bytes())) else {
+            panic!("{reply}")
+        };
+        assert!(verdicts.iter().all(|verdict| !verdict.elsewhere), "{reply}");
+        assert_eq!(verdicts[1].status.class(), Class::Transient, "{reply}");
+    }
+}
+
 #[test]
 fn a_421_defers_who_is_not_yet_refused() {
     let mut session = ready(Dialect::Smtp, "SIZE");
