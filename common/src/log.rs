@@ -117,6 +117,17 @@ pub enum Event<'a> {
         /// The message.
         id: QueueId,
     },
+    /// An operator gave an order.
+    Ordered {
+        /// The message it is about.
+        id: QueueId,
+        /// What.
+        order: &'a str,
+        /// The user who gave it.
+        by: u32,
+        /// What the sender is told, where the operator said that.
+        text: &'a str,
+    },
     /// A file was set aside.
     Poison {
         /// Its name.
@@ -214,6 +225,7 @@ impl Event<'_> {
             | Self::Delivery { .. }
             | Self::Notified { .. }
             | Self::Removed { .. }
+            | Self::Ordered { .. }
             | Self::Said { .. } => Level::Info,
         };
         self.lines(|line| log::log!(level, "{line}"));
@@ -270,6 +282,10 @@ impl Event<'_> {
                 format!("id={id} notification={notification} to=<{}>", Escaped(to))
             }
             Self::Removed { id } => format!("id={id} removed"),
+            Self::Ordered { id, order, by, text } => {
+                let text = if text.is_empty() { String::new() } else { format!(" text={}", Quoted(text)) };
+                format!("order={order} id={id} by={by}{text}")
+            }
             Self::Poison { name, reason } => {
                 format!("bad file={} reason={}", Escaped(name), Quoted(reason))
             }

@@ -61,3 +61,11 @@ fn a_long_list_continues_with_the_same_id() {
     let named: usize = lines.iter().map(|line| line.matches("<somebody").count()).sum();
     assert_eq!(named, 100);
 }
+
+#[test]
+fn an_order_says_who_gave_it_and_its_words_forge_nothing() {
+    let event = Event::Ordered { id: id(), order: "bounce", by: 1000, text: "go\" by=0\n" };
+    assert_eq!(lines(&event), [format!("order=bounce id={} by=1000 text=\"go\\x22 by=0\\x0a\"", id())]);
+    let event = Event::Ordered { id: id(), order: "hold", by: 0, text: "" };
+    assert_eq!(lines(&event), [format!("order=hold id={} by=0", id())]);
+}

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{BAD, INCOMING, LOCK, QUEUE};
+use super::{BAD, CONTROL, INCOMING, LOCK, QUEUE};
 
 #[cfg(test)]
 mod tests;
@@ -126,6 +126,18 @@ impl Layout {
         self.root.join(LOCK)
     }
 
+    /// The folder of the operator's socket: smapd's, so that it can make one whenever it starts.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.root.join(CONTROL)
+    }
+
+    /// The operator's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.control().join("socket")
+    }
+
     /// The users that share it.
     #[must_use]
     pub fn accounts(&self) -> Accounts {
@@ -150,7 +162,10 @@ impl Layout {
             create(&path, mode, owner, group).map_err(|cause| (path, cause))?;
         }
         let lock = self.lock();
-        create_file(&lock, smapd).map_err(|cause| (lock, cause))
+        create_file(&lock, smapd).map_err(|cause| (lock, cause))?;
+        // Mail flows without it: that it is missing is a fault of its own.
+        let _without = create(&self.control(), 0o700, smapd, None);
+        Ok(())
     }
 
     /// All that is wrong with what smap needs: the root and `incoming/`.
@@ -173,6 +188,8 @@ impl Layout {
             for private in folders {
                 faults.extend(self.judge(&private, |layout, facts| layout.judge_private(facts)));
             }
+            let control = self.judge(&self.control(), |layout, facts| layout.judge_private(facts));
+            faults.extend(control.into_iter().map(|fault| LayoutFault { fatal: false, ..fault }));
         }
         faults
     }

@@ -5,6 +5,7 @@
 //!   incoming/           smapd:smap 1730      smap creates, smapd takes
 //!   queue/              smapd 0700           deferred messages, their state, our own notifications
 //!   bad/                smapd 0700           what smapd sets aside, with a reason beside it
+//!   control/            smapd 0700           `socket`, on which the smapd that runs takes an operator's orders
 //!   lock                smapd                held by the one smapd that runs
 //! ```
 //!
@@ -18,11 +19,14 @@
 //! | **notification** | `queue/ID`, written and committed there by smapd itself | smapd delivers | the same; or the file without END | smapd delivers it, or removes what has no END |
 //! | **partly delivered** | `incoming/ID` and `queue/ID.state` | smapd delivers the rest | the same, marks of the last second perhaps missing | smapd goes on from the state |
 //! | **deferred** | `queue/ID` and `queue/ID.state` | smapd, when it is due | `ID` in either folder, its state in `queue/` | smapd goes on from the state |
+//! | **held** | as *deferred*; at first as *committed* or *partly delivered*, with `queue/ID.state`: its last order is `hold` | the operator | the same | smapd moves it to `queue/` and leaves it there, until it is released, deleted or returned |
+//! | **condemned** | any of the above with a state: its last order is `delete` or `bounce` | smapd, at once, or when the attempt is over that is under way | the same | smapd carries the order out |
 //! | **done** | none | | `ID` or `ID.state` may be back, if the removal was not yet durable | smapd delivers once more (a removal is durable within a second), or removes a state without message |
 //! | **set aside** | `bad/NAME` and `bad/NAME.reason`: poison, or refused with nobody to tell | the operator | `incoming/NAME`, `queue/NAME` or `bad/NAME` | the operator |
 //!
 //! *Guarantee:* once [`Draft::commit`] has returned a [`Committed`], the message is *committed*, *partly delivered*,
-//! *deferred*, *set aside* or *done*, and nothing else, whatever process is killed and whenever the power goes.
+//! *deferred*, *held*, *condemned*, *set aside* or *done*, and nothing else, whatever process is killed and whenever
+//! the power goes.
 //!
 //! # The order that the guarantee rests on
 //!
@@ -36,6 +40,8 @@
 //! 4. A notification is durable in `queue/` before the failures that caused it are marked, and before the message is
 //!    removed.
 //! 5. smapd removes the message before its state, so that a message that is back has its state.
+//! 6. An order is written to the state before it is acknowledged, and synced within a second. One that condemns a
+//!    message that nobody works on is carried out instead: a removal leaves nothing to write it to.
 //!
 //! # The file
 //!
@@ -48,6 +54,7 @@ mod id;
 mod incoming;
 mod layout;
 mod message;
+mod order;
 mod state;
 
 use nix::fcntl::OFlag;
@@ -57,7 +64,8 @@ pub use id::{BadQueueId, QueueId};
 pub use incoming::{Incoming, Locked};
 pub use layout::{Accounts, Layout, LayoutFault};
 pub use message::{Body, Expected, Message, Opened, Poison, remove_unfinished};
-pub use state::{Mark, Outcome, QueueState, StateFile, state_name};
+pub use order::{BadOrder, Order, Ordered};
+pub use state::{Mark, Outcome, QueueState, Record, StateFile, state_name};
 
 /// Where smap creates messages.
 pub const INCOMING: &str = "incoming";
@@ -67,6 +75,8 @@ pub const QUEUE: &str = "queue";
 pub const BAD: &str = "bad";
 /// Held by the running smapd.
 pub const LOCK: &str = "lock";
+/// Where the running smapd listens to the operator.
+pub const CONTROL: &str = "control";
 
 /// How what lies in the spool is opened to be read: no link is followed, nothing is waited for, no terminal becomes
 /// ours, and no program that is started gets it.

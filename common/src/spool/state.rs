@@ -7,7 +7,10 @@
 //! 5d41402a mark 0 1795247311.123456 deferred 4.4.1 relay=mail.inside[10.0.0.5]:25 reply=connection refused
 //! 7ab3f201 next 1 1795247611.000000
 //! 0c5e9d11 warned 1795261711.000000
+//! 91d3a07e order 1795262000.000000 hold by=0 text=
 //! ```
+//!
+//! A kind that a reader does not know is read over too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,12 +18,13 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::clock::Timestamp;
-use crate::spool::{QueueId, READ};
+use crate::spool::{Order, Ordered, QueueId, READ};
 use crate::status::Status;
 
 #[cfg(test)]
@@ -87,15 +91,30 @@ pub struct QueueState {
     pub told: Option<Timestamp>,
     /// The last mark of each recipient that has one.
     pub marks: BTreeMap<u32, Mark>,
+    /// What an operator has ordered and is not done yet; a release leaves nothing.
+    pub ordered: Option<Ordered>,
+    /// How long it was held, until it was released: that time does not count.
+    pub held_for: Duration,
 }
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Record {
+pub enum Record {
+    /// How an attempt for one recipient ended.
     Mark(Mark),
-    Next { attempts: u32, at: Timestamp },
+    /// The message was tried, and waits.
+    Next {
+        /// How often it was tried.
+        attempts: u32,
+        /// When it is tried next.
+        at: Timestamp,
+    },
+    /// The sender was told of the delay.
     Warned(Timestamp),
+    /// For want of a sender, somebody else was told of those that failed.
     Told(Timestamp),
+    /// An operator gave an order.
+    Ordered(Ordered),
 }
 
 impl QueueState {
@@ -103,11 +122,14 @@ impl QueueState {
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
         let mut state = Self::default();
-        let lines = text.split(|&b| b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-        for record in lines.filter_map(Record::parse) {
-            state.apply(record);
-        }
+        Self::records(text).for_each(|record| state.apply(record));
         state
+    }
+
+    /// All that a state file says, in the order in which it happened.
+    pub fn records(text: &[u8]) -> impl Iterator<Item = Record> {
+        let lines = text.split(|&b| b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+        lines.filter_map(Record::parse)
     }
 
     /// Reads the state of `id`, if there is one.
@@ -115,11 +137,19 @@ impl QueueState {
     /// # Errors
     /// The disk fails.
     pub fn load(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Option<Self>> {
+        Ok(Self::load_text(queue, id)?.map(|text| Self::parse(&text)))
+    }
+
+    /// Reads the text of the state of `id`, if there is one.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn load_text(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Option<Vec<u8>>> {
         match openat(queue, state_name(id).as_str(), READ, Mode::empty()) {
             Ok(file) => {
                 let mut text = Vec::new();
                 File::from(file).read_to_end(&mut text)?;
-                Ok(Some(Self::parse(&text)))
+                Ok(Some(text))
             }
             Err(nix::errno::Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -134,7 +164,26 @@ impl QueueState {
             Record::Next { attempts, at } => (self.attempts, self.next) = (attempts, Some(at)),
             Record::Warned(at) => self.warned = Some(at),
             Record::Told(at) => self.told = Some(at),
+            Record::Ordered(ordered) => self.order(ordered),
         }
+    }
+
+    /// The last order counts; the time of a message that is held stands still from the first one to hold it on.
+    pub fn order(&mut self, ordered: Ordered) {
+        let held = self.ordered.take_if(|before| before.order == Order::Hold);
+        if let Some(before) = &held {
+            self.held_for = self.held_for.saturating_add(ordered.at.since(before.at));
+        }
+        self.ordered = match ordered.order {
+            Order::Release => None,
+            Order::Hold | Order::Delete | Order::Bounce => Some(ordered),
+        };
+    }
+
+    /// Whether it is kept, and not tried.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.ordered.as_ref().is_some_and(|ordered| ordered.order == Order::Hold)
     }
 
     /// Whether this recipient needs nothing more.
@@ -218,6 +267,14 @@ impl StateFile {
         self.append(&Record::Told(at).to_string())
     }
 
+    /// Adds what an operator has ordered.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn ordered(&mut self, ordered: &Ordered) -> io::Result<()> {
+        self.append(&Record::Ordered(ordered.clone()).to_string())
+    }
+
     /// The same file, to be synced by somebody else: what was added is durable then.
     ///
     /// # Errors
@@ -243,6 +300,7 @@ impl fmt::Display for Record {
             Self::Next { attempts, at } => format!("next {attempts} {at}"),
             Self::Warned(at) => format!("warned {at}"),
             Self::Told(at) => format!("told {at}"),
+            Self::Ordered(ordered) => format!("order {ordered}"),
         };
         writeln!(f, "{:08x} {text}", crc32fast::hash(text.as_bytes()))
     }
@@ -271,6 +329,7 @@ impl Record {
             }
             "warned" => rest.parse().ok().map(Self::Warned),
             "told" => rest.parse().ok().map(Self::Told),
+            "order" => rest.parse().ok().map(Self::Ordered),
             _ => None,
         }
     }

@@ -173,7 +173,7 @@ fn the_command_that_mends_a_missing_folder_makes_it_fit_for_use() {
     create_dir(&incoming).unwrap();
     set_permissions(&incoming, Permissions::from_mode(0o700)).unwrap();
     let wanted = |folder: &Path| format!("install -d -o {smapd_uid} -m 0700 {}", folder.display());
-    assert_eq!(mends(&one), [wanted(&one.queue()), wanted(&one.own_bad())]);
+    assert_eq!(mends(&one), [one.queue(), one.own_bad(), one.control()].each_ref().map(|path| wanted(path)));
 }
 
 #[test]
@@ -219,10 +219,24 @@ fn create_missing_makes_folders_with_their_modes_and_leaves_others_alone() {
     std::fs::write(layout.lock(), b"1").unwrap();
     layout.create_missing().unwrap();
     let mode = |path: &Path| path.symlink_metadata().unwrap().mode() & 0o7777;
-    let made = [root, layout.incoming(), layout.queue(), layout.own_bad(), layout.lock()];
-    assert_eq!(made.each_ref().map(|path| mode(path)), [0o711, 0o1730, 0o700, 0o700, 0o600]);
+    let made = [root, layout.incoming(), layout.queue(), layout.own_bad(), layout.lock(), layout.control()];
+    assert_eq!(made.each_ref().map(|path| mode(path)), [0o711, 0o1730, 0o700, 0o700, 0o600, 0o700]);
     assert_eq!(std::fs::read(layout.lock()).unwrap(), b"1");
     assert_eq!(layout.incoming().metadata().unwrap().gid(), me().smap_gid);
+}
+
+#[test]
+fn mail_flows_without_a_folder_for_the_operators_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(&folder.path().join("spool"), me());
+    layout.create_missing().unwrap();
+    assert_eq!(layout.faults_for_smapd(), []);
+    std::fs::remove_dir(layout.control()).unwrap();
+    let faults = layout.faults_for_smapd();
+    assert_eq!(
+        faults.iter().map(|fault| (&fault.path, fault.fatal)).collect::<Vec<_>>(),
+        [(&layout.control(), false)]
+    );
 }
 
 #[test]

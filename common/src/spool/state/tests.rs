@@ -1,4 +1,5 @@
 use super::*;
+use crate::spool::BadOrder;
 use std::os::fd::AsFd;
 
 fn mark(recipient: u32, outcome: Outcome, reply: &str) -> Mark {
@@ -39,6 +40,45 @@ fn the_last_mark_of_a_recipient_counts() {
         .map(|mark| Record::Mark(mark).to_string())
         .concat();
     assert_eq!(QueueState::parse(text.as_bytes()).marks[&0].reply, "b");
+}
+
+fn ordered(seconds: u64, order: Order) -> Ordered {
+    Ordered { at: Timestamp::from_micros(seconds * 1_000_000), order, by: 7, text: String::new() }
+}
+
+fn after(orders: &[Ordered]) -> QueueState {
+    let text: String = orders.iter().map(|order| Record::Ordered(order.clone()).to_string()).collect();
+    QueueState::parse(text.as_bytes())
+}
+
+#[test]
+fn the_last_order_counts_and_a_release_leaves_none() {
+    let (hold, bounce) = (ordered(5, Order::Hold), ordered(9, Order::Bounce));
+    assert_eq!(after(std::slice::from_ref(&hold)).ordered, Some(hold.clone()));
+    assert_eq!(after(&[hold.clone(), bounce.clone()]).ordered, Some(bounce));
+    assert_eq!(after(&[hold, ordered(9, Order::Release)]).ordered, None);
+}
+
+#[test]
+fn the_time_of_a_message_that_is_held_does_not_count() {
+    let all = [5, 7, 10, 20, 21].into_iter();
+    let how = [Order::Hold, Order::Hold, Order::Release, Order::Hold, Order::Delete];
+    let orders: Vec<Ordered> = all.zip(how).map(|(seconds, order)| ordered(seconds, order)).collect();
+    assert!(after(&orders[..2]).is_held() && !after(&orders[..3]).is_held());
+    assert_eq!(after(&orders[..3]).held_for, Duration::from_secs(5));
+    assert_eq!(after(&orders).held_for, Duration::from_secs(6));
+}
+
+#[test]
+fn the_words_of_an_operator_forge_no_record() {
+    let text = "over\n00000000 next 9 9".to_owned();
+    let state = after(&[Ordered { text, ..ordered(1, Order::Bounce) }]);
+    assert_eq!(state.ordered.unwrap().text, "over?00000000 next 9 9");
+    for rubbish in
+        ["", "1 hold", "1 sing by=0 text=", "x hold by=0 text=", "1 hold by=x text=", "1 hold by=0 x"]
+    {
+        assert_eq!(rubbish.parse::<Ordered>(), Err(BadOrder), "{rubbish}");
+    }
 }
 
 #[test]
