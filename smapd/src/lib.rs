@@ -3,11 +3,12 @@
 //! [`engine`] is the loop. What it carries out is decided by pure parts: [`plan`] (which way each recipient goes),
 //! [`exchangers`] (which hosts take the mail of a domain), [`schedule`] (when to try again), [`notify`] (what the
 //! sender is told). What it hands work to: [`relay`] (connections to other hosts), [`delivery`] (mailboxes), and
-//! two processes of the same user, [`runner`] (programs) and [`resolver`] (names). What it may touch at all is its
-//! [`reach`].
+//! two processes of the same user, [`runner`] (programs) and [`resolver`] (names). What an operator orders comes by
+//! [`control`]. What it may touch at all is its [`reach`].
 
 pub mod aside;
 pub mod content;
+pub mod control;
 pub mod delivery;
 pub mod engine;
 pub mod exchangers;

@@ -11,6 +11,7 @@ use smap_common::confine::{self, ConfineError, Missing};
 use smap_common::exit::Exit;
 use smap_common::log::{self, Event, Target};
 use smapd::content;
+use smapd::control::Control;
 use smapd::engine::{Engine, Start, block_signals};
 use smapd::privileges;
 use smapd::queue::{Queue, QueueError};
@@ -77,10 +78,17 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
     }
     let start = Start { reach: reach::of(&site, &table), set_id, table, once: arguments.once };
-    deliver(start, site, queue, missing)
+    let control = if arguments.once { None } else { listen_to_operators(&site) };
+    deliver(start, site, queue, missing, control)
 }
 
-fn deliver(start: Start, site: Site, queue: Queue, missing: Vec<Missing>) -> Result<Exit, Refusal> {
+fn deliver(
+    start: Start,
+    site: Site,
+    queue: Queue,
+    missing: Vec<Missing>,
+    control: Option<Control>,
+) -> Result<Exit, Refusal> {
     let failed = |error: std::io::Error| Refusal(error.to_string(), Exit::TempFail);
     allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
@@ -92,7 +100,7 @@ fn deliver(start: Start, site: Site, queue: Queue, missing: Vec<Missing>) -> Res
     let root = site.layout.root().to_owned();
     let reach = start.reach.clone();
     let (confined, engine) = confine::confine_delivery(&reach, missing, || {
-        Engine::new(start, site, queue, runner, resolver, signals)
+        Engine::new(start, site, queue, runner, resolver, signals, control)
     })
     .map_err(not_confined)?;
     for wall in confined.missing().iter().filter(|wall| **wall != Missing::BoundingSetForPrograms) {
@@ -100,6 +108,16 @@ fn deliver(start: Start, site: Site, queue: Queue, missing: Vec<Missing>) -> Res
     }
     Event::Said { text: &format!("started; the spool is {}", root.display()) }.log();
     engine.life(&confined).map_err(failed)
+}
+
+/// Mail flows without an operator too.
+fn listen_to_operators(site: &Site) -> Option<Control> {
+    let control = Control::listen(&site.layout);
+    if let Err(error) = &control {
+        let socket = site.layout.socket();
+        Event::Warning { text: &format_args!("{}: no orders can be given: {error}", socket.display()) }.log();
+    }
+    control.ok()
 }
 
 fn not_confined(error: ConfineError) -> Refusal {

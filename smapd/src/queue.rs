@@ -144,6 +144,40 @@ impl Queue {
         }
     }
 
+    /// The ids of all messages, in the order in which they came.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn ids(&self) -> io::Result<Vec<QueueId>> {
+        let mut ids = self.backlog()?.messages;
+        ids.extend(self.arrived()?.iter().filter_map(|name| name.to_str()?.parse::<QueueId>().ok()));
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// A message and what is known of it; none if no such message is there, whole.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn look_at(&self, id: QueueId, maxbytes: u64) -> io::Result<Option<(Box<Message>, QueueState)>> {
+        for place in [Place::Queue, Place::Incoming] {
+            if let Opened::Message(message) = self.open_message(place, id.as_str(), maxbytes)? {
+                return Ok(Some((message, self.state(id)?.unwrap_or_default())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a message wherever it lies, and then its state.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn remove_anywhere(&self, id: QueueId) -> io::Result<()> {
+        unlink_if_there(self.folder(Place::Incoming), id.as_str())?;
+        self.remove(Place::Queue, id, true)
+    }
+
     /// Every name in `incoming/`.
     ///
     /// # Errors

@@ -73,9 +73,10 @@ pub const DELIVERY: &[(Number, When)] = &[
     (libc::SYS_mkdirat, When::Always),
     (libc::SYS_renameat2, When::Always),
     (libc::SYS_unlinkat, When::Always),
-    // Sockets: other hosts, mail stores, the helpers, the log.
+    // Sockets: other hosts, mail stores, the helpers, the operator, the log.
     (libc::SYS_socket, When::Socket),
     (libc::SYS_connect, When::Always),
+    (libc::SYS_accept4, When::Always),
     (libc::SYS_sendto, When::NotFastOpen { flags: 3 }),
     (libc::SYS_recvfrom, When::Always),
     (libc::SYS_sendmsg, When::NotFastOpen { flags: 2 }),

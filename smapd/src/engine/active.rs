@@ -8,7 +8,7 @@ use std::sync::Arc;
 use netperm::schema::Smapd;
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
-use smap_common::spool::{Mark, Message, Outcome, QueueState, StateFile};
+use smap_common::spool::{Mark, Message, Order, Outcome, QueueState, StateFile};
 use smap_common::status::Status;
 
 use crate::content::Known;
@@ -55,6 +55,8 @@ pub(super) struct Conclusion {
     pub(super) relayed: Vec<u32>,
     /// These have waited too long.
     pub(super) expired: Vec<u32>,
+    /// These were returned by an operator.
+    pub(super) returned: Vec<u32>,
     /// When to try the rest; `None` if nothing is left to try.
     pub(super) next: Option<Timestamp>,
     /// When the rest is given up.
@@ -79,6 +81,11 @@ impl Active {
 
     pub(super) fn envelope(&self) -> &Envelope {
         &self.message.envelope
+    }
+
+    /// What an operator has ordered.
+    pub(super) fn order(&self) -> Option<Order> {
+        self.state.ordered.as_ref().map(|ordered| ordered.order)
     }
 
     /// Recipients that are neither delivered nor failed.
@@ -128,14 +135,20 @@ impl Active {
 
     /// Decides what follows: with `expire` over, whoever is still pending has failed.
     pub(super) fn conclude(&mut self, smapd: &Smapd, now: Timestamp) -> Conclusion {
-        let arrived = self.envelope().arrived;
+        // Of the time for which it was held nothing counts.
+        let arrived = self.envelope().arrived.after(self.state.held_for);
         let expires = arrived.after(smapd.expire);
         let pending = self.pending();
-        let (mut next, mut expired) = (None, Vec::new());
-        if !pending.is_empty() {
+        let held = self.state.is_held();
+        let (mut next, mut expired, mut returned) = (None, Vec::new(), Vec::new());
+        if self.order() == Some(Order::Bounce) {
+            pending.iter().for_each(|number| self.give_back(*number, now));
+            returned.clone_from(&pending);
+        } else if !pending.is_empty() {
             self.state.attempts += 1;
             match prospect(smapd, self.envelope().id, arrived, self.state.attempts, now) {
                 Prospect::Retry(at) => next = Some(at),
+                Prospect::GiveUp if held => next = Some(now),
                 Prospect::GiveUp => {
                     pending.iter().for_each(|number| self.expire(*number, now));
                     expired.clone_from(&pending);
@@ -143,7 +156,7 @@ impl Active {
             }
         }
         let delayed = match next {
-            Some(_) if self.state.warned.is_none() && is_late(smapd, arrived, now) => {
+            Some(_) if !held && self.state.warned.is_none() && is_late(smapd, arrived, now) => {
                 self.wanted(pending, Kind::Delayed { until: expires })
             }
             _ => Vec::new(),
@@ -156,7 +169,7 @@ impl Active {
         };
         let (delivered, relayed) = (of_kind(Kind::Delivered), of_kind(Kind::Relayed));
         self.state.next = next;
-        Conclusion { failed, delayed, delivered, relayed, expired, next, expires }
+        Conclusion { failed, delayed, delivered, relayed, expired, returned, next, expires }
     }
 
     /// RFC 3463: 4.4.7, delivery time expired, which by now is permanent.
@@ -166,6 +179,15 @@ impl Active {
         let relay = last.map(|mark| mark.relay.clone()).unwrap_or_default();
         self.unwritten.remove(&number);
         self.report(number, Report::failed(Status::permanent(4, 7), reply).by(relay), now);
+    }
+
+    /// RFC 3463: 5.7.0, an undefined status of policy: the operator's.
+    fn give_back(&mut self, number: u32, now: Timestamp) {
+        let text = self.state.ordered.as_ref().map(|ordered| ordered.text.as_str()).unwrap_or_default();
+        let text = if text.is_empty() { "the administrator has returned it" } else { text };
+        let report = Report::failed(Status::permanent(7, 0), text);
+        self.unwritten.remove(&number);
+        self.report(number, report, now);
     }
 
     fn wanted(&self, mut numbers: Vec<u32>, kind: Kind) -> Vec<u32> {

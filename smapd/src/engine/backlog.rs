@@ -29,8 +29,9 @@ impl Engine {
         for id in self.backlog.by_ref().take(AT_ONCE).collect::<Vec<_>>() {
             match self.queue.state(id) {
                 Ok(state) => {
-                    let next = state.and_then(|state| state.next);
-                    self.schedule.set(id, schedule::due(&self.site.smapd, next, now));
+                    let state = state.unwrap_or_default();
+                    let at = schedule::due(&self.site.smapd, state.next, now);
+                    self.wait_as_ordered(id, state.ordered.map(|ordered| ordered.order), at);
                 }
                 Err(error) => self.trouble(id, &error),
             }

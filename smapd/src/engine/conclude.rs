@@ -12,7 +12,7 @@ use std::time::Instant;
 use smap_common::address::Address;
 use smap_common::clock::Timestamp;
 use smap_common::log::Event;
-use smap_common::spool::{Mark, QueueId, StateFile};
+use smap_common::spool::{Mark, Order, QueueId, StateFile};
 
 use super::active::{Active, Conclusion};
 use super::dispatch::{Done, Ticket, log_delivery};
@@ -42,9 +42,13 @@ impl Engine {
 
     pub(super) fn conclude_if_done(&mut self, id: QueueId) {
         let Some(active) = self.active.get_mut(&id).filter(|active| active.outstanding == 0) else { return };
+        if active.order() == Some(Order::Delete) {
+            return self.finish(id, None);
+        }
         let now = Timestamp::now();
         let conclusion = active.conclude(&self.site.smapd, now);
-        conclusion.expired.iter().for_each(|number| log_expiry(active, *number, now));
+        conclusion.expired.iter().for_each(|number| log_end(active, *number, "expire", now));
+        conclusion.returned.iter().for_each(|number| log_end(active, *number, "operator", now));
         self.tell(id, conclusion);
     }
 
@@ -128,16 +132,23 @@ impl Engine {
     }
 
     /// Lets the message go, or has it wait.
-    fn finish(&mut self, id: QueueId, next: Option<Timestamp>) {
+    pub(super) fn finish(&mut self, id: QueueId, next: Option<Timestamp>) {
         let Some(mut active) = self.active.remove(&id) else { return };
+        // It may have come while a notification was written.
+        let order = active.order();
+        let condemned = order == Some(Order::Delete);
+        let next = next.filter(|_| !condemned);
         let (what, result) = match next {
-            None if active.is_double_bounce() => ("be set aside", self.keep_for_administrator(id, &active)),
+            None if !condemned && active.is_double_bounce() => {
+                ("be set aside", self.keep_for_administrator(id, &active))
+            }
             None => {
                 let removed = self.queue.remove(active.place, id, active.has_state);
                 ("be removed", removed.map(|()| Event::Removed { id }.log()))
             }
             Some(at) => {
-                ("be kept in queue/", self.keep(id, &mut active, at).map(|()| self.schedule.set(id, at)))
+                let kept = self.keep(id, &mut active, at);
+                ("be kept in queue/", kept.map(|()| self.wait_as_ordered(id, order, at)))
             }
         };
         self.unsynced.folders(Instant::now());
@@ -206,14 +217,18 @@ impl Engine {
     }
 }
 
-fn log_expiry(active: &Active, number: u32, now: Timestamp) {
+fn log_end(active: &Active, number: u32, transport: &str, now: Timestamp) {
     if let Some(mark) = active.state.marks.get(&number) {
         let report = Report::failed(mark.status, mark.reply.as_str()).by(mark.relay.as_str());
-        log_delivery(active, number, "expire", &report, now);
+        log_delivery(active, number, transport, &report, now);
     }
 }
 
-fn open_state<'a>(queue: &Queue, id: QueueId, active: &'a mut Active) -> io::Result<&'a mut StateFile> {
+pub(super) fn open_state<'a>(
+    queue: &Queue,
+    id: QueueId,
+    active: &'a mut Active,
+) -> io::Result<&'a mut StateFile> {
     active.has_state = true;
     match &mut active.file {
         Some(file) => Ok(file),

@@ -34,6 +34,10 @@ pub(super) enum Done {
     /// A notification is stored.
     Stored(io::Result<QueueId>),
     Synced(io::Result<()>),
+    /// The ids of all messages.
+    Names(io::Result<Vec<QueueId>>),
+    /// Those of them that an operator means.
+    Found(Vec<QueueId>),
 }
 
 /// What somebody outside the loop is doing for us.
@@ -55,6 +59,8 @@ pub(super) enum Ticket {
     /// A letter to the administrator.
     Letter,
     Sync,
+    /// An operator's messages are looked for.
+    Search,
 }
 
 /// Programs: as many as may run, and those that wait for room.
@@ -236,13 +242,26 @@ impl Engine {
     }
 
     pub(super) fn workers_done(&mut self) {
-        while let Some((ticket, done)) = self.workers.take_done().or_else(|| self.journal.take_done()) {
+        let next = |engine: &mut Self| {
+            let done = engine.workers.take_done().or_else(|| engine.journal.take_done());
+            done.or_else(|| engine.searcher.take_done())
+        };
+        while let Some((ticket, done)) = next(self) {
             match done {
                 Done::Delivered(report) => self.mailbox_over(ticket, &report),
                 Done::Body(Ok(body)) => self.run(ticket, body),
                 Done::Body(Err(error)) => self.program_over(ticket, &local_trouble(&error)),
                 Done::Stored(result) => self.stored(ticket, result),
+                Done::Names(names) => {
+                    let names = names.unwrap_or_else(|error| {
+                        Event::Error { text: &format_args!("the queue cannot be read: {error}") }.log();
+                        Vec::new()
+                    });
+                    self.found_for_operator(ticket, names, false);
+                }
+                Done::Found(ids) => self.found_for_operator(ticket, ids, true),
                 Done::Synced(result) => {
+                    self.unsynced.synced();
                     self.tickets.remove(&ticket);
                     if let Err(error) = result {
                         Event::Error { text: &format_args!("marks could not be synced: {error}") }.log();
@@ -269,7 +288,7 @@ impl Engine {
         self.programs.running -= 1;
         let alone = match self.tickets.get(&ticket) {
             Some(Ticket::Job { job, .. }) => job.recipients.len() == 1,
-            Some(Ticket::Notice { .. } | Ticket::Letter | Ticket::Sync) | None => true,
+            Some(Ticket::Notice { .. } | Ticket::Letter | Ticket::Sync | Ticket::Search) | None => true,
         };
         if report.outcome == Outcome::Failed && !alone {
             self.split(ticket);

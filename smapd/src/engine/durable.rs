@@ -13,12 +13,16 @@ use super::dispatch::{Done, Ticket};
 const BATCH: Duration = Duration::from_millis(500);
 /// State files that are open at a time and wait for it.
 const MAX_STATES: usize = 256;
+/// Batches that wait for the disk before nothing more is written that can wait.
+const MAX_BATCHES: usize = 2;
 
 /// State files and folders to be synced.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     states: Vec<File>,
     since: Option<Instant>,
+    /// Batches that a worker has.
+    under_way: usize,
 }
 
 impl Unsynced {
@@ -37,6 +41,16 @@ impl Unsynced {
     pub(super) fn due(&self) -> Option<Instant> {
         let since = self.since?;
         Some(if self.states.len() < MAX_STATES { since + BATCH } else { since })
+    }
+
+    /// Whether the disk does not keep up.
+    pub(super) fn is_behind(&self) -> bool {
+        self.under_way >= MAX_BATCHES
+    }
+
+    /// A worker has made a batch durable, or could not.
+    pub(super) fn synced(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// It could not be done: the next try comes a batch later.
@@ -66,6 +80,7 @@ impl Engine {
         match self.queue.folders() {
             Ok(folders) => {
                 let states = self.unsynced.take();
+                self.unsynced.under_way += 1;
                 let ticket = self.ticket(Ticket::Sync);
                 self.journal.submit(ticket, move || Done::Synced(sync(&states, &folders)));
             }

@@ -7,9 +7,11 @@
 mod active;
 mod backlog;
 mod conclude;
+mod control;
 mod dispatch;
 mod durable;
 mod fresh;
+mod obey;
 mod orders;
 mod poison;
 
@@ -33,11 +35,13 @@ use smap_common::log::Event;
 use smap_common::spool::{Opened, QueueId};
 
 use self::active::Active;
+use self::control::Operators;
 use self::dispatch::{Done, Programs, Ticket};
 use self::durable::Unsynced;
 use self::fresh::Fresh;
 pub use self::orders::block_signals;
 use crate::content::Content;
+use crate::control::{Control, MAX_CLIENTS};
 use crate::exchangers::Ourselves;
 use crate::queue::{Place, Queue};
 use crate::relay::{Limits, Lookup, Relay};
@@ -51,8 +55,13 @@ const SPOOL: Token = Token(1);
 const RUNNER: Token = Token(2);
 const RESOLVER: Token = Token(3);
 const SIGNALS: Token = Token(4);
+const CONTROL: Token = Token(5);
+/// Tokens from here on are operators.
+const FIRST_OPERATOR: usize = 6;
 /// Tokens from here on are connections.
 const FIRST_CONNECTION: usize = 16;
+
+const _: () = assert!(FIRST_OPERATOR + MAX_CLIENTS <= FIRST_CONNECTION);
 
 /// Messages that are worked on at a time; the others wait as names.
 const MAX_ACTIVE: usize = 500;
@@ -89,9 +98,12 @@ pub struct Engine {
     workers: Workers<Done>,
     /// The one that syncs and stores: it does not wait for a mailbox.
     journal: Workers<Done>,
+    /// The one that looks for an operator's messages.
+    searcher: Workers<Done>,
     runner: Runner,
     resolver: Resolver,
     schedule: Schedule,
+    operators: Operators,
     fresh: Fresh,
     active: HashMap<QueueId, Active>,
     /// Messages of which more is known than could be written down; they wait in the schedule too.
@@ -132,6 +144,7 @@ impl Engine {
         runner: Runner,
         resolver: Resolver,
         signals: SignalFd,
+        control: Option<Control>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry();
@@ -147,10 +160,12 @@ impl Engine {
         ] {
             registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
         }
+        control.as_ref().map_or(Ok(()), |control| control.register(registry, CONTROL))?;
         let relay = Relay::new(Ourselves::of(&site), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
             workers: Workers::start(MAILBOX_WORKERS, &waker)?,
             journal: Workers::start(1, &waker)?,
+            searcher: Workers::start(1, &waker)?,
             start,
             site: Arc::new(site),
             queue: Arc::new(queue),
@@ -161,6 +176,7 @@ impl Engine {
             runner,
             resolver,
             schedule: Schedule::default(),
+            operators: Operators::new(control),
             fresh: Fresh::default(),
             active: HashMap::new(),
             unsaved: HashMap::new(),
@@ -186,6 +202,7 @@ impl Engine {
     /// The loop itself cannot go on; no message is lost by that.
     pub fn life(mut self, _proof: &Confined) -> io::Result<Exit> {
         let result = self.open_backlog().and_then(|()| self.turn());
+        self.dismiss_operators();
         self.relay.close_idle();
         self.save_what_can_be_saved();
         self.sync_at_last();
@@ -212,6 +229,7 @@ impl Engine {
             for event in &events {
                 self.happened(event.token())?;
             }
+            self.carry_out_orders();
             self.relay.tick(Instant::now());
             self.sync_if_due();
         }
@@ -224,6 +242,10 @@ impl Engine {
             RUNNER => self.programs_ended()?,
             RESOLVER => self.names_resolved()?,
             SIGNALS => self.signalled()?,
+            CONTROL => self.operators_come(),
+            Token(operator @ FIRST_OPERATOR..FIRST_CONNECTION) => {
+                self.operator_speaks(operator - FIRST_OPERATOR)
+            }
             connection => self.relay.ready(connection),
         }
         Ok(())
@@ -242,6 +264,7 @@ impl Engine {
             until(self.unsynced.due()),
             until(self.relay.next_deadline()),
             until(self.stopping),
+            until(self.operators.due()),
             due.map(|at| at.since(Timestamp::now())),
         ]
         .into_iter()
@@ -291,6 +314,7 @@ impl Engine {
     fn found(&mut self, name: &OsStr) {
         match name.to_str().and_then(|name| name.parse::<QueueId>().ok()) {
             Some(id) if self.active.contains_key(&id) || self.schedule.contains(id) => {}
+            Some(id) if self.operators.held.contains(&id) => {}
             Some(id) => self.fresh.push(id, Place::Incoming),
             None => self.set_poison_aside(Place::Incoming, name, &"the name is not a queue id"),
         }
@@ -335,11 +359,18 @@ impl Engine {
             return;
         }
         if let Some(active) = self.unsaved.remove(&id) {
-            return self.attempt(active);
+            if let Some(active) = self.as_ordered(active) {
+                self.attempt(active);
+            }
+            return;
         }
         match (self.queue.open_message(place, id.as_str(), self.site.smap.maxbytes), place) {
             (Ok(Opened::Message(message)), _) => match self.queue.state(id) {
-                Ok(state) => self.attempt_if_there_is_room(Active::new(*message, place, state)),
+                Ok(state) => {
+                    if let Some(active) = self.as_ordered(Active::new(*message, place, state)) {
+                        self.attempt_if_there_is_room(active);
+                    }
+                }
                 Err(error) => self.trouble(id, &error),
             },
             // It is still in `incoming/`: not renamed, or never deferred.

@@ -157,6 +157,11 @@ impl Relay {
         self.places.get(destination).map_or(0, |place| place.waiting.len())
     }
 
+    /// Nobody is taken to be down or full any more: the administrator knows better.
+    pub fn forget_troubles(&mut self) {
+        self.places.values_mut().for_each(|place| (place.down, place.full_until) = (None, None));
+    }
+
     /// Ends what has taken too long.
     pub fn tick(&mut self, now: Instant) {
         let late = self.lookups.iter().filter(|(_, underway)| underway.since + LOOKUP_PATIENCE <= now);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::samples;
+use smap_common::spool::Ordered;
 use std::time::Duration;
 
 fn at(seconds: u64) -> Timestamp {
@@ -108,4 +109,49 @@ fn marks_that_could_not_be_written_are_written_again() {
     active.write_again();
     assert_eq!(active.take_unwritten().len(), 2);
     assert_eq!(active.pending(), [1]);
+}
+
+fn order(active: &mut Active, seconds: u64, order: Order, text: &str) {
+    active.state.order(Ordered { at: at(seconds), order, by: 0, text: text.to_owned() });
+}
+
+#[test]
+fn who_is_held_neither_expires_nor_is_told_of_a_delay() {
+    let smapd = Smapd::default();
+    let late = 1000 * smapd.expire.as_secs();
+    let mut active = active("a@b", &["<c@d>"]);
+    order(&mut active, 1, Order::Hold, "");
+    active.report(0, deferred(), at(late));
+    let conclusion = active.conclude(&smapd, at(late));
+    assert_eq!((conclusion.expired, conclusion.failed, conclusion.delayed), (vec![], vec![], vec![]));
+    assert!(conclusion.next.is_some());
+}
+
+#[test]
+fn the_time_for_which_it_was_held_does_not_bring_its_end_nearer() {
+    let smapd = Smapd::default();
+    let (held, expire) = (at(1000 * smapd.expire.as_secs()), smapd.expire.as_secs());
+    let mut active = active("a@b", &["<c@d>"]);
+    order(&mut active, 0, Order::Hold, "");
+    order(&mut active, held.seconds(), Order::Release, "");
+    active.report(0, deferred(), held);
+    let conclusion = active.conclude(&smapd, held);
+    assert_eq!(conclusion.next, Some(at(held.seconds() + 300)));
+    assert_eq!(conclusion.delayed, []);
+    let conclusion = active.conclude(&smapd, at(held.seconds() + expire));
+    assert_eq!(conclusion.expired, [0]);
+}
+
+#[test]
+fn what_the_operator_returns_has_failed_for_all_who_do_not_have_it() {
+    let mut active = active("a@b", &["<c@d>", "<e@d>", "<f@d>"]);
+    order(&mut active, 1, Order::Bounce, "no such project");
+    active.report(0, Report::delivered("250 ok"), at(1));
+    active.report(1, deferred(), at(1));
+    let conclusion = active.conclude(&Smapd::default(), at(1));
+    assert_eq!((conclusion.failed, conclusion.next), (vec![1, 2], None));
+    assert_eq!(conclusion.returned, [1, 2]);
+    let mark = &active.state.marks[&1];
+    assert_eq!((mark.reply.as_str(), mark.status), ("no such project", Status::permanent(7, 0)));
+    assert_eq!(active.state.marks[&0].outcome, Outcome::Delivered);
 }
