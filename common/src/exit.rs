@@ -9,6 +9,8 @@ pub enum Exit {
     Ok,
     /// `EX_USAGE`: the command line is wrong.
     Usage,
+    /// `EX_NOINPUT`: what was named is not there.
+    NoInput,
     /// `EX_TEMPFAIL`: it may work the next time.
     TempFail,
     /// `EX_NOPERM`: the process could not be confined, or may not do what it was told.
@@ -24,6 +26,7 @@ impl Exit {
         match self {
             Self::Ok => 0,
             Self::Usage => 64,
+            Self::NoInput => 66,
             Self::TempFail => 75,
             Self::NoPerm => 77,
             Self::Config => 78,

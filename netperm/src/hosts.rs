@@ -156,8 +156,9 @@ fn in_full(address: Ipv6Addr) -> String {
     address.segments().map(|group| format!("{group:x}")).join(":")
 }
 
-/// `*` stands for any text, also for none.
-fn glob_matches(glob: &str, text: &str) -> bool {
+/// Whether `text` is as `glob` says, in which `*` stands for any text, also for none.
+#[must_use]
+pub fn glob_matches(glob: &str, text: &str) -> bool {
     let mut pieces = glob.split('*');
     let first = pieces.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use smap_common::address::{Address, AddressError, ReversePath};
+use smap_common::spool::{BadQueueId, QueueId};
+use smapd::control::MAX_TEXT;
 
 /// Looks at what smap and smapd are told and at what they hold.
 #[derive(Debug, Parser)]
@@ -29,9 +32,21 @@ pub enum Command {
     },
     /// Say what becomes of a message, and which line of the table decides it
     Explain(Question),
-    /// Look at the messages in the spool
+    /// Look at the messages in the spool, and say what becomes of them
     #[command(subcommand)]
     Queue(Queue),
+    /// Say all that the log and the spool know of a message
+    Trace {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = id)]
+        id: QueueId,
+        /// A log, the older one first (/var/log/mail.log.1 and /var/log/mail.log; without them the journal)
+        #[arg(long, value_name = "FILE")]
+        log: Vec<PathBuf>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Try everything in a folder of its own: needs no root and leaves nothing behind
     Demo(Wishes),
 }
@@ -58,10 +73,99 @@ pub struct Question {
 pub enum Queue {
     /// List them; works without a running smapd
     List {
+        /// Which of them
+        #[command(flatten)]
+        filter: Filter,
         /// Write a JSON array
         #[arg(long)]
         json: bool,
     },
+    /// Show one, with all that happened to it; works without a running smapd
+    Show {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = id)]
+        id: QueueId,
+        /// Show its text too, not only its header
+        #[arg(long)]
+        body: bool,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep them, not tried and not given up, until they are released
+    Hold(Orders),
+    /// Have those that are held tried again
+    Release(Orders),
+    /// Try them now; with --domain, when its server is back
+    Retry(Orders),
+    /// Remove them: nobody is told
+    Delete(These),
+    /// Return them to their senders
+    Bounce {
+        /// Which
+        #[command(flatten)]
+        these: These,
+        /// What the sender is told
+        #[arg(long, value_name = "WORDS", default_value = "", value_parser = words)]
+        text: String,
+    },
+}
+
+/// Which messages to list; those that are all of it.
+#[derive(Debug, Default, Args)]
+pub struct Filter {
+    /// Whose sender is like this; * stands for any text, and <> is the null sender
+    #[arg(long, value_name = "PATTERN")]
+    pub sender: Option<String>,
+    /// With a recipient like this who does not have it yet
+    #[arg(long, value_name = "PATTERN")]
+    pub recipient: Option<String>,
+    /// With a recipient in this domain who does not have it yet
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// That came longer ago than this, as 2h or 30m
+    #[arg(long, value_name = "TIME", value_parser = netperm::units::duration)]
+    pub older: Option<Duration>,
+    /// That are held
+    #[arg(long)]
+    pub held: bool,
+}
+
+/// Which messages an order is about.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// Their ids
+    #[arg(value_name = "ID", value_parser = id)]
+    pub ids: Vec<QueueId>,
+    /// All with a recipient in this domain who does not have it yet
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// All
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// An order about some, or all.
+#[derive(Debug, Args)]
+pub struct Orders {
+    /// Which
+    #[command(flatten)]
+    pub which: Which,
+    /// Write a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An order about messages that are named.
+#[derive(Debug, Args)]
+pub struct These {
+    /// Their ids
+    #[arg(value_name = "ID", value_parser = id, required = true)]
+    pub ids: Vec<QueueId>,
+    /// Write a JSON array
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How to show the demo.
@@ -73,6 +177,19 @@ pub struct Wishes {
     /// End after the message was delivered
     #[arg(long)]
     pub once: bool,
+}
+
+fn id(text: &str) -> Result<QueueId, BadQueueId> {
+    text.parse()
+}
+
+/// On one line, and no longer than a line of a notification takes.
+fn words(text: &str) -> Result<String, String> {
+    match text.len() {
+        ..=MAX_TEXT if !text.contains(char::is_control) => Ok(text.to_owned()),
+        ..=MAX_TEXT => Err("it is to be one line".to_owned()),
+        _ => Err(format!("it is longer than {MAX_TEXT} octets")),
+    }
 }
 
 /// With or without angle brackets.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use netperm::Faults;
 use smap_common::exit::Exit;
+use smap_common::spool::QueueId;
+use smapd::control::OrderError;
 
 use crate::demo::DemoError;
 
@@ -16,6 +18,12 @@ pub enum Error {
     Table(Faults),
     /// A folder or file of the spool cannot be read.
     Spool(PathBuf, io::Error),
+    /// An order could not be given.
+    Order(OrderError),
+    /// No such message is in the spool.
+    Unknown(QueueId),
+    /// A log cannot be read.
+    Log(PathBuf, io::Error),
     /// The demo did not go as it should.
     Demo(DemoError),
     /// What was found cannot be written.
@@ -33,6 +41,11 @@ impl Error {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Exit::Config,
                 _ => Exit::TempFail,
             },
+            Self::Order(OrderError::NotPermitted | OrderError::Stranger(_)) => Exit::NoPerm,
+            Self::Order(_) => Exit::TempFail,
+            Self::Unknown(_) => Exit::NoInput,
+            Self::Log(_, cause) if cause.kind() == io::ErrorKind::PermissionDenied => Exit::NoPerm,
+            Self::Log(..) => Exit::NoInput,
             Self::Demo(error) => error.exit(),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Output(_) => Exit::TempFail,
@@ -51,6 +64,13 @@ impl fmt::Display for Error {
                 write!(f, "{} does not exist; smapctl check says what to do", path.display())
             }
             Self::Spool(path, cause) => write!(f, "{}: {cause}", path.display()),
+            Self::Order(OrderError::NotRunning) => f.write_str(
+                "smapd does not run: start it (systemctl start smapd) and say this again; \
+                 queue list and queue show work without it",
+            ),
+            Self::Order(error) => error.fmt(f),
+            Self::Unknown(id) => write!(f, "{id}: no such message is in the spool"),
+            Self::Log(path, cause) => write!(f, "{}: {cause}", path.display()),
             Self::Demo(error) => error.fmt(f),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Self::Output(cause) => write!(f, "the output cannot be written: {cause}"),
@@ -75,6 +95,12 @@ impl From<io::Error> for Error {
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Output(error.into())
+    }
+}
+
+impl From<OrderError> for Error {
+    fn from(error: OrderError) -> Self {
+        Self::Order(error)
     }
 }
 

@@ -1,4 +1,5 @@
-//! smapctl, the operator's hand: it looks at the table and the spool, and changes neither.
+//! smapctl, the operator's hand: it looks at the table and the spool, and changes neither. Who wants something changed
+//! has it done by the smapd that runs.
 
 pub mod arguments;
 pub mod check;
@@ -8,3 +9,5 @@ pub mod explain;
 pub mod queue;
 pub mod security;
 mod show;
+mod spool;
+pub mod trace;

@@ -7,7 +7,7 @@ use clap::Parser;
 use smap_common::exit::Exit;
 use smapctl::arguments::{Arguments, Command, Queue};
 use smapctl::error::Error;
-use smapctl::{check, demo, explain, queue, security};
+use smapctl::{check, demo, explain, queue, security, trace};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         Command::Check { security: false } => check::run(&table, &mut out),
         Command::Check { security: true } => security::run(&table, &mut out),
         Command::Explain(question) => explain::run(&table, &question, &mut out),
-        Command::Queue(Queue::List { json }) => queue::list(&table, json, &mut out),
+        Command::Queue(Queue::List { filter, json }) => queue::list(&table, &filter, json, &mut out),
+        Command::Queue(Queue::Show { id, body, json }) => queue::show(&table, id, body, json, &mut out),
+        Command::Queue(order) => queue::order(&table, order, &mut out),
+        Command::Trace { id, log, json } => trace::run(&table, id, &log, json, &mut out),
         Command::Demo(wishes) => demo::run(&wishes, &mut out),
     };
     // What was shown comes before what went wrong.

@@ -41,9 +41,21 @@ pub(crate) fn duration(duration: Duration) -> String {
     ShowDuration(Duration::from_secs(rounded)).to_string()
 }
 
-/// Text of others, for a terminal: one line, nothing in it that one obeys.
+/// Text of others, for a terminal: one line, nothing in it that one obeys, nor shows in another order.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
+}
+
+/// Characters that separate lines or change the direction of text (Unicode Standard Annex 9).
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same of many lines; a tab is a blank.
+pub(crate) fn printable_lines(text: &str, indent: &str) -> String {
+    let line =
+        |line: &str| format!("{indent}{}", printable(&line.replace('\t', " "))).trim_end().to_owned() + "\n";
+    text.lines().map(line).collect()
 }
 
 /// `1 message`, `2 messages`

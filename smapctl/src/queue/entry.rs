@@ -41,6 +41,8 @@ pub enum Entry {
         /// When it is tried next, in seconds since the epoch.
         #[serde(serialize_with = "as_some_seconds")]
         next: Option<Timestamp>,
+        /// It is kept, and not tried, until it is released.
+        held: bool,
     },
     /// A session is about to write it.
     Writing {
@@ -108,12 +110,13 @@ impl Entry {
             of: envelope.recipients.len(),
             attempts: state.attempts,
             next: state.next,
+            held: state.is_held(),
         }
     }
 }
 
 impl Attempt {
-    fn of(mark: &Mark) -> Self {
+    pub(super) fn of(mark: &Mark) -> Self {
         Self {
             at: mark.at,
             status: mark.status.to_string(),
@@ -123,14 +126,17 @@ impl Attempt {
     }
 }
 
-fn as_text<S: Serializer>(id: &QueueId, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: Serializer>(id: &QueueId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }
 
-fn as_seconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_seconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(at.seconds())
 }
 
-fn as_some_seconds<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_some_seconds<S: Serializer>(
+    at: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     at.map(Timestamp::seconds).serialize(serializer)
 }

@@ -25,17 +25,20 @@ pub fn lines(entry: &Entry, now: Timestamp) -> String {
         Entry::Writing { id } => format!("{id} being written\n"),
         Entry::Unfinished { id } => format!("{id} never finished; smapd removes it\n"),
         Entry::Bad { id, why } => format!("{id} bad: {}; smapd sets it aside\n", printable(why)),
-        Entry::Message { id, size, arrived, sender, recipients, attempts, next, .. } => {
-            let next = next.map_or_else(
-                || "now".to_owned(),
-                |next| {
-                    if next > now { format!("in {}", duration(next.since(now))) } else { "now".to_owned() }
-                },
-            );
+        Entry::Message { id, size, arrived, sender, recipients, attempts, next, held, .. } => {
+            let next = if *held { "held".to_owned() } else { next_try(*next, now) };
             let age = duration(now.since(*arrived));
             let first = row(id.as_str(), &octets(*size), &age, &attempts.to_string(), &next, sender);
             recipients.iter().fold(first, |text, recipient| text + &pending(recipient))
         }
+    }
+}
+
+/// When it is tried.
+pub(super) fn next_try(next: Option<Timestamp>, now: Timestamp) -> String {
+    match next.filter(|next| *next > now) {
+        Some(next) => format!("in {}", duration(next.since(now))),
+        None => "now".to_owned(),
     }
 }
 
@@ -44,12 +47,15 @@ fn pending(recipient: &Pending) -> String {
     let Pending { address, last } = recipient;
     match last {
         None => format!("{indent}{address}\n"),
-        Some(Attempt { status, relay, reply, .. }) if relay.is_empty() => {
-            format!("{indent}{address}: {status} {}\n", printable(reply))
-        }
-        Some(Attempt { status, relay, reply, .. }) => {
-            format!("{indent}{address}: {status} {}: {}\n", printable(relay), printable(reply))
-        }
+        Some(last) => format!("{indent}{address}: {}\n", said(last)),
+    }
+}
+
+/// What was said at an attempt, and by whom.
+pub(super) fn said(Attempt { status, relay, reply, .. }: &Attempt) -> String {
+    match relay.as_str() {
+        "" => format!("{status} {}", printable(reply)),
+        relay => format!("{status} {}: {}", printable(relay), printable(reply)),
     }
 }
 
@@ -60,6 +66,10 @@ pub struct Summary {
     pub messages: u64,
     /// Octets of their bodies.
     pub octets: u64,
+    /// Those of them that are held.
+    pub held: u64,
+    /// Not all were asked for.
+    pub filtered: bool,
     /// Files that are being written.
     pub writing: u64,
     /// Files that never became a message.
@@ -74,8 +84,9 @@ impl Summary {
     /// Counts one more.
     pub fn add(&mut self, entry: &Entry) {
         match entry {
-            Entry::Message { size, .. } => {
+            Entry::Message { size, held, .. } => {
                 self.messages += 1;
+                self.held += u64::from(*held);
                 self.octets = self.octets.saturating_add(*size);
             }
             Entry::Writing { .. } => self.writing += 1,
@@ -88,10 +99,12 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.messages {
+            0 if self.filtered => f.write_str("no such message")?,
             0 => f.write_str("the queue is empty")?,
             count => write!(f, "{}, {}", counted(count, "message", "messages"), octets(self.octets))?,
         }
         let rest = [
+            (self.held, "held"),
             (self.writing, "being written"),
             (self.unfinished, "never finished"),
             (self.bad, "bad"),

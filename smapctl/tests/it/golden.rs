@@ -8,11 +8,13 @@ use clap::Parser;
 use netperm::site::Site;
 use netperm::{Syntax, Table};
 use smap_common::clock::Timestamp;
-use smap_common::spool::{Accounts, Layout, QueueId};
-use smapctl::arguments::{Arguments, Command};
+use smap_common::spool::{Accounts, Draft, Incoming, Layout, Message, Opened, QueueId};
+use smapctl::arguments::{Arguments, Command, Filter, Queue};
 use smapctl::check::{Finding, Level, show};
 use smapctl::explain::Explanation;
-use smapctl::queue::{Attempt, Entry, Pending, Place, Summary, header, lines};
+use smapctl::queue::{Attempt, Details, Entry, Pending, Place, Summary, details, header, line, lines, total};
+use smapctl::trace::{self, Follower, Trace};
+use smapd::control::{Effect, Verb};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -102,6 +104,25 @@ fn id(number: u64) -> QueueId {
     QueueId::new(at(NOW), number)
 }
 
+fn pending(address: &str, last: Option<Attempt>) -> Pending {
+    Pending { address: address.to_owned(), last }
+}
+
+fn held() -> Entry {
+    Entry::Message {
+        id: id(6),
+        folder: Place::Queue,
+        size: 100,
+        arrived: at(NOW - 90_000),
+        sender: "<a@example.org>".to_owned(),
+        recipients: vec![pending("<f@example.net>", None)],
+        of: 1,
+        attempts: 1,
+        next: Some(at(NOW + 305)),
+        held: true,
+    }
+}
+
 fn entries() -> Vec<Entry> {
     let attempt = |relay: &str, reply: &str| Attempt {
         at: at(NOW - 60),
@@ -109,7 +130,6 @@ fn entries() -> Vec<Entry> {
         relay: relay.to_owned(),
         reply: reply.to_owned(),
     };
-    let pending = |address: &str, last| Pending { address: address.to_owned(), last };
     vec![
         Entry::Message {
             id: id(1),
@@ -121,6 +141,7 @@ fn entries() -> Vec<Entry> {
             of: 1,
             attempts: 0,
             next: None,
+            held: false,
         },
         Entry::Message {
             id: id(2),
@@ -135,7 +156,9 @@ fn entries() -> Vec<Entry> {
             of: 5,
             attempts: 4,
             next: Some(at(NOW + 305)),
+            held: false,
         },
+        held(),
         Entry::Writing { id: id(3) },
         Entry::Unfinished { id: id(4) },
         Entry::Bad { id: id(5), why: "the checksum is wrong".to_owned() },
@@ -162,4 +185,114 @@ fn the_queue_is_json() {
 #[test]
 fn an_empty_queue_says_so() {
     assert_eq!(Summary::default().to_string(), "the queue is empty");
+}
+
+/// Those of [`entries`] that a filter wants.
+fn wanted(arguments: &[&str]) -> Vec<usize> {
+    let words = ["smapctl", "queue", "list"].iter().chain(arguments);
+    let Command::Queue(Queue::List { filter, .. }) = Arguments::try_parse_from(words).unwrap().command else {
+        panic!("{arguments:?}")
+    };
+    let hostname = "gw.example.com".parse().unwrap();
+    let all = entries();
+    let wanted = all.iter().enumerate().filter(|(_, entry)| filter.wants(entry, &hostname, at(NOW)));
+    wanted.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn a_list_can_be_filtered() {
+    assert_eq!(wanted(&[]), [0, 1, 2, 3, 4, 5]);
+    assert!(Filter::default().wants_all());
+    for (arguments, numbers) in [
+        (&["--held"][..], &[2][..]),
+        (&["--sender", "*@EXAMPLE.org"], &[0, 2]),
+        (&["--sender", "<>"], &[1]),
+        (&["--recipient", "e@*"], &[1]),
+        (&["--domain", "Example.com"], &[0, 1]),
+        (&["--domain", "ample.com"], &[]),
+        (&["--older", "2h"], &[1, 2]),
+        (&["--older", "2h", "--domain", "example.net"], &[2]),
+    ] {
+        assert_eq!(wanted(arguments), numbers, "{arguments:?}");
+    }
+}
+
+const TEXT: &str = "Subject: =?utf-8?q?hello?=\r\nX-Bad: \u{1b}[2J \u{202e}txt\r\n\tfolded\r\n\r\nBody \u{7}.\r\n\r\nEnd\r\n";
+const ENVELOPE: &str = "TIME 1795235786.0\nCLIENT 192.0.2.7:40112\nEHLO mail.example.org\nROLE mx\n\
+                        FROM <a@example.org>\nRCPT <c@example.com>\nRCPT <d@example.com>\nRCPT <e@example.net>\n\n";
+const STATE: [&str; 6] = [
+    "mark 0 1795235787.0 delivered 2.0.0 relay=mail.inside[10.0.0.5]:25 reply=250 ok",
+    "mark 1 1795235787.0 deferred 4.4.1 relay= reply=connection refused",
+    "next 1 1795236087.0",
+    "warned 1795240000.0",
+    "mark 1 1795240000.0 deferred 4.3.0 relay=mail.inside[10.0.0.5]:25 reply=451 later",
+    "order 1795247000.0 hold by=1000 text=",
+];
+
+fn known(body: bool) -> Details {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("smap 1\nID {}\n{ENVELOPE}", id(1));
+    let (envelope, _) = smap_common::envelope::Envelope::parse(text.as_bytes()).unwrap();
+    let open = || std::fs::File::open(folder.path()).unwrap();
+    let mut draft = Draft::begin(&Incoming::new(open().into()), &envelope).unwrap();
+    draft.write(TEXT.as_bytes()).unwrap();
+    let _committed = draft.commit().unwrap();
+    let uid = nix::unistd::geteuid().as_raw();
+    let expected = smap_common::spool::Expected { owners: [uid, uid], maxbytes: 1000 };
+    let found = Message::open(std::os::fd::AsFd::as_fd(&open()), id(1).as_str(), &expected).unwrap();
+    let Opened::Message(message) = found else { panic!("{found:?}") };
+    let state: String =
+        STATE.iter().map(|line| format!("{:08x} {line}\n", crc32fast::hash(line.as_bytes()))).collect();
+    Details::of(Place::Queue, &message, state.as_bytes(), body).unwrap()
+}
+
+#[test]
+fn a_message_is_shown_as_its_reference() {
+    assert_golden(&file("show.text"), &details(&known(false), at(NOW)));
+    assert_golden(&file("show-body.text"), &details(&known(true), at(NOW)));
+    assert_golden(&file("show.json"), &(serde_json::to_string_pretty(&known(true)).unwrap() + "\n"));
+}
+
+#[test]
+fn what_became_of_an_order_is_shown_as_its_reference() {
+    let effects = [
+        Effect::Done,
+        Effect::AfterAttempt,
+        Effect::UnderWay,
+        Effect::Held,
+        Effect::NotHeld,
+        Effect::Unknown,
+        Effect::Failed("no room\u{1b}[2J".to_owned()),
+    ];
+    let mut text = String::new();
+    for verb in [Verb::Hold, Verb::Release, Verb::Retry, Verb::Delete, Verb::Bounce(String::new())] {
+        writeln!(text, "{}", verb.as_str()).unwrap();
+        let can_be = |effect: &&Effect| match effect {
+            Effect::Done | Effect::Unknown | Effect::Failed(_) => true,
+            Effect::AfterAttempt => !matches!(verb, Verb::Release | Verb::Retry),
+            Effect::UnderWay | Effect::Held => verb == Verb::Retry,
+            Effect::NotHeld => verb == Verb::Release,
+        };
+        effects.iter().filter(can_be).for_each(|effect| text += &line(id(1), &verb, effect));
+        let counts = [("done", 2), ("after-attempt", 1), ("unknown", 1)].into();
+        writeln!(text, "{}\n{}\n", total(&verb, &counts), total(&verb, &[("done", 1)].into())).unwrap();
+    }
+    assert_golden(&file("orders.text"), &text);
+}
+
+#[test]
+fn a_trace_is_shown_as_its_reference() {
+    let log = std::fs::read_to_string(file("trace.log")).unwrap();
+    for (number, name) in [(2, "trace-waiting.text"), (7, "trace-gone.text"), (9, "trace-unknown.text")] {
+        let mut follower = Follower::new(id(number).as_str());
+        let lines = log.lines().flat_map(|line| follower.lines(line)).collect();
+        let spool = entries()
+            .into_iter()
+            .find(|entry| matches!(entry, Entry::Message { id: its, .. } if *its == id(number)));
+        let trace = Trace { id: id(number).to_string(), lines, spool };
+        assert_golden(&file(name), &trace::show(&trace, at(NOW)));
+        if number == 2 {
+            assert_golden(&file("trace.json"), &(serde_json::to_string_pretty(&trace).unwrap() + "\n"));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use smap_common::envelope::{Envelope, Origin};
 use smap_common::exit::Exit;
 use smap_common::smtp::command::{Mail, Recipient};
 use smap_common::spool::{Draft, Incoming, Mark, Outcome, QueueId, StateFile};
+use smapctl::arguments::Filter;
 use smapctl::{check, queue};
 use tempfile::TempDir;
 
@@ -40,7 +41,7 @@ impl Place {
 
     fn list(&self, json: bool) -> String {
         let mut out = Vec::new();
-        assert_eq!(queue::list(&self.table(), json, &mut out).unwrap(), Exit::Ok);
+        assert_eq!(queue::list(&self.table(), &Filter::default(), json, &mut out).unwrap(), Exit::Ok);
         String::from_utf8(out).unwrap()
     }
 
@@ -149,7 +150,7 @@ fn what_is_no_message_is_counted_and_stops_nothing() {
 fn a_spool_that_is_not_there_is_a_fault_of_the_configuration() {
     let place = Place::new(TABLE);
     fs::remove_dir(place.spool("incoming")).unwrap();
-    let error = queue::list(&place.table(), false, &mut Vec::new()).unwrap_err();
+    let error = queue::list(&place.table(), &Filter::default(), false, &mut Vec::new()).unwrap_err();
     assert_eq!(error.exit(), Exit::Config);
     let (exit, text) = place.check();
     assert_eq!(exit, Exit::Config);
