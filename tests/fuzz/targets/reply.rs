@@ -5,8 +5,9 @@
 //! and printable ASCII. Of a session, each reply is held here against the command that it answers: a recipient is
 //! delivered exactly by a 2yz to the end of the text that was said to be his, after a 354 and a 2yz to MAIL and to
 //! his RCPT; once something comes that was not asked for, or a 3yz or 421 instead of such a reply, no further
-//! recipient is; the text goes over the wire with clean lines and one end. Where everything was asked for, the
-//! pieces change nothing.
+//! recipient is, and after the end of the text no other host is asked; what the server did not offer is not said, and
+//! no message begun that is longer than it takes; the text goes over the wire with clean lines and one end. Where
+//! everything was asked for, the pieces change nothing.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use smap_common::status::Class;
 use smap_fuzz::cuts::Cuts;
 use smap_fuzz::text::has_clean_line_ends;
 
+const OCTETS: u64 = 1234;
 const TEXT: &[u8] = b"Subject: x\r\n\r\n.a dot\r\nbare\rCR\nLF\r\n.\r\nend";
 
 fuzz_target!(|input: &[u8]| {
@@ -118,7 +120,6 @@ struct Run {
     /// Reads what the session reads.
     replies: ReplyReader,
     asked: VecDeque<Asked>,
-    rcpts: usize,
     /// MAIL was taken.
     sender: bool,
     accepted: Vec<bool>,
@@ -138,7 +139,6 @@ impl Run {
             dialect,
             replies: ReplyReader::default(),
             asked: VecDeque::from([Asked::Other]),
-            rcpts: 0,
             sender: false,
             accepted: vec![false; recipients],
             may_send: false,
@@ -232,12 +232,13 @@ impl Run {
     fn transaction(&self) -> Transaction {
         let recipient = |number| {
             let kind = if number % 2 == 0 { "NOTIFY=NEVER" } else { "ORCPT=rfc822;x" };
-            Recipient::parse(format!("<u{number}@example.com> {kind}").as_bytes()).unwrap()
+            let domain = if number % 4 == 3 { "b\u{fc}cher.example" } else { "example.com" };
+            Recipient::parse(format!("<u{number}@{domain}> {kind}").as_bytes()).unwrap()
         };
         Transaction {
             mail: Mail::parse(b"<a@b> SIZE=9 BODY=8BITMIME RET=HDRS ENVID=x").unwrap(),
             recipients: (0..self.accepted.len()).map(recipient).collect(),
-            octets: 1234,
+            octets: OCTETS,
         }
     }
 
@@ -249,10 +250,15 @@ impl Run {
             let verb = line.split(' ').next().unwrap();
             self.asked.push_back(match verb {
                 "RCPT" => {
-                    self.rcpts += 1;
-                    Asked::Rcpt(self.rcpts - 1)
+                    assert!(line.is_ascii() || self.session.offers().smtputf8);
+                    let number = line.strip_prefix("RCPT TO:<u").and_then(|rest| rest.split('@').next());
+                    Asked::Rcpt(number.unwrap().parse().unwrap())
                 }
-                "MAIL" => Asked::Mail,
+                "MAIL" => {
+                    let limit = self.session.offers().size.unwrap_or(0);
+                    assert!(limit == 0 || limit >= OCTETS);
+                    Asked::Mail
+                }
                 "DATA" => Asked::Data,
                 // The end of a text that nobody is to get.
                 "." => {
@@ -293,6 +299,7 @@ impl Run {
         assert!(
             !verdicts.iter().any(|verdict| verdict.elsewhere && verdict.status.class() == Class::Success)
         );
+        assert!(!self.ended || !verdicts.iter().any(|verdict| verdict.elsewhere));
         self.outcome.verdicts = verdicts.to_vec();
     }
 }
