@@ -9,6 +9,7 @@ mod operator;
 mod programs;
 mod queue;
 pub(crate) mod relay;
+mod routing;
 mod spool;
 mod successes;
 
@@ -19,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         mailboxes::tests(),
         relay::tests(),
         conversion::tests(),
+        routing::tests(),
         programs::tests(),
         notifications::tests(),
         queue::tests(),

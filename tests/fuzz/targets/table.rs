@@ -54,7 +54,7 @@ fn assert_mailertable(bytes: &[u8]) {
                 let leads_there = |wildcard| {
                     entry.transport(&to, wildcard).to_string().contains("[10.0.0.1]")
                 };
-                assert!(!leads_there(wildcard) || leads_there("a"), "{entry}");
+                assert!(!leads_there(wildcard) || leads_there("a"), "{entry:?}");
             }
         }
     }

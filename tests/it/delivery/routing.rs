@@ -1,0 +1,102 @@
+//! Where mail goes that no `domain` line sends: by a mailertable, by an address literal, by mail exchangers.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use smap_tests::gateway::chmod;
+use smap_tests::post::Post;
+use smap_tests::sink::Sink;
+use smap_tests::tests;
+
+use super::relay::FROM;
+
+tests! {
+    a_mailertable_says_where_mail_goes;
+    a_changed_mailertable_is_read_with_the_table;
+    a_broken_mailertable_leaves_the_old_one_in_force;
+    an_address_literal_that_is_us_is_returned;
+    mail_that_needs_exchangers_waits;
+}
+
+/// The mailertable of a gateway; in a folder of its own, as sendmail has it.
+fn write_mailertable(folder: &Path, text: &str) {
+    let file = folder.join("ways/mailertable");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, text).unwrap();
+    chmod(&file, 0o644);
+}
+
+/// A gateway that takes mail for everything below `ways.example`, and has this mailertable.
+fn with_mailertable(text: &str) -> Post {
+    Post::new(|folder| {
+        write_mailertable(folder, text);
+        format!(
+            "smap: domain .ways.example smtp:\n\
+             smap, smapd: mailertable {0}/ways/mailertable\n\
+             smapd: retry 1s\n\
+             smap, smapd: domain local.example maildir:{0}/mail/%u/",
+            folder.display()
+        )
+    })
+}
+
+fn a_mailertable_says_where_mail_goes() {
+    let (near, far) = (Sink::start(), Sink::start());
+    let post = with_mailertable(&format!(
+        "# ways\n.ways.example\tesmtp:[127.0.0.1]:{}\na.ways.example relay:[127.0.0.1]:{}\n\
+         gone.ways.example error:5.1.6:551 We have moved\n",
+        far.port(),
+        near.port()
+    ));
+    let smapd = post.smapd();
+    let id = post.send("", &["b@a.ways.example", "c@b.ways.example", "d@gone.ways.example"], "hello");
+    assert!(smapd.outcome(&id, "b@a.ways.example", "sent").contains("transport=smtp "));
+    assert!(smapd.outcome(&id, "c@b.ways.example", "sent").contains("transport=smtp "));
+    assert!(smapd.outcome(&id, "d@gone.ways.example", "failed").contains("dsn=5.1.6"));
+    assert_eq!(near.received()[0].recipients, ["<b@a.ways.example>"]);
+    assert_eq!(far.received()[0].recipients, ["<c@b.ways.example>"]);
+}
+
+fn a_changed_mailertable_is_read_with_the_table() {
+    let sink = Sink::start();
+    let way = format!("smtp:[127.0.0.1]:{}", sink.port());
+    let post = with_mailertable(&format!("a.ways.example {way}\nb.ways.example discard:\n"));
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["c@b.ways.example"], "hello");
+    assert!(smapd.outcome(&id, "c@b.ways.example", "sent").contains("transport=discard "));
+    write_mailertable(post.gateway.folder(), &format!(".ways.example {way}\n"));
+    smapd.process().signal(Signal::SIGHUP);
+    let _read = smapd.process().wait_for_log(|line| line.contains("the table was read again"));
+    let id = post.send(FROM, &["c@b.ways.example"], "hello");
+    assert!(smapd.outcome(&id, "c@b.ways.example", "sent").contains("transport=smtp "));
+}
+
+fn a_broken_mailertable_leaves_the_old_one_in_force() {
+    let post = with_mailertable(".ways.example discard:\n");
+    let smapd = post.smapd();
+    write_mailertable(post.gateway.folder(), ".ways.example dscard:\n");
+    smapd.process().signal(Signal::SIGHUP);
+    let line = smapd.process().wait_for_log(|line| line.contains("the old table stays in force"));
+    assert!(line.contains("ways/mailertable:1: ") && line.contains("did you mean \"discard\""), "{line}");
+    let id = post.send(FROM, &["c@b.ways.example"], "hello");
+    assert!(smapd.outcome(&id, "c@b.ways.example", "sent").contains("transport=discard "));
+}
+
+/// Those who may send anywhere cannot send us in a circle either.
+fn an_address_literal_that_is_us_is_returned() {
+    let post = Post::new(|_| "smap: permit-relay 127.0.0.1".to_owned());
+    let smapd = post.smapd();
+    let id = post.send("", &["b@[127.0.0.1]", "b@[IPv6:::]"], "hello");
+    for to in ["b@[127.0.0.1]", "b@[IPv6:::]"] {
+        let line = smapd.outcome(&id, to, "failed");
+        assert!(line.contains("dsn=5.4.6") && line.contains("loops back"), "{line}");
+    }
+}
+
+fn mail_that_needs_exchangers_waits() {
+    let post = Post::new(|_| "smap: permit-relay 127.0.0.1\nsmapd: retry 1h".to_owned());
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@elsewhere.example"], "hello");
+    assert!(smapd.outcome(&id, "b@elsewhere.example", "deferred").contains("dsn=4.4.3"));
+}
