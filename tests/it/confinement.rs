@@ -261,7 +261,7 @@ fn row_103_a_full_ext4_is_said_and_leaves_no_message() {
 
 fn row_103_a_disk_without_inodes_is_said() {
     let gateway = Gateway::without_spool("");
-    let _disk = Mounted::tmpfs(&gateway.spool(), "size=1m,nr_inodes=6,mode=0755");
+    let _disk = Mounted::tmpfs(&gateway.spool(), "size=1m,nr_inodes=7,mode=0755");
     gateway.layout().create_missing().unwrap();
     let listener = gateway.listen();
     let mut client = listener.extended_client();

@@ -3,6 +3,8 @@
 //! Mail goes in as any client sends it. Where smapd is to find it at its start, it is started later.
 
 mod conversion;
+mod control;
+mod crowd;
 mod mailboxes;
 pub(crate) mod notifications;
 mod operator;
@@ -27,6 +29,8 @@ pub(crate) fn tests() -> Vec<Test> {
         spool::tests(),
         operator::tests(),
         successes::tests(),
+        control::tests(),
+        crowd::tests(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -31,11 +31,13 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket,
 };
-use nix::unistd::geteuid;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use slab::Slab;
 use smap_common::log::Event;
 use smap_common::spool::Layout;
@@ -95,9 +97,9 @@ impl Control {
     /// The folder is missing, or the path is too long for a socket.
     pub fn listen(layout: &Layout) -> io::Result<Self> {
         let path = layout.socket();
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
+        match unlinkat(AT_FDCWD, &path, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno.into()),
         }
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
@@ -220,7 +222,7 @@ impl Control {
     /// Whoever comes from now on sees at once that nobody listens.
     pub(crate) fn close(self) {
         // One that stays is replaced by the next smapd.
-        let _stays = std::fs::remove_file(&self.path);
+        let _stays = unlinkat(AT_FDCWD, &self.path, UnlinkatFlags::NoRemoveDir);
     }
 }
 
