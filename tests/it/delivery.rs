@@ -2,8 +2,8 @@
 //!
 //! Mail goes in as any client sends it. Where smapd is to find it at its start, it is started later.
 
-mod conversion;
 mod control;
+mod conversion;
 mod crowd;
 mod mailboxes;
 pub(crate) mod notifications;
