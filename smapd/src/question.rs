@@ -18,8 +18,7 @@
 use std::net::IpAddr;
 
 use smap_common::address::MAX_DOMAIN;
-
-use crate::helper::{Reader, Writer};
+use smap_common::packet::{Reader, Writer};
 
 /// Of this page.
 const VERSION: u64 = 1;

@@ -44,8 +44,9 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 use smap_common::confine::{self, SetId};
+use smap_common::packet::{Reader, Writer};
 
-use crate::helper::{self, Helper, Link, Reader, Writer};
+use crate::helper::{self, Helper, Link};
 
 pub use self::ending::{Ending, judge};
 
