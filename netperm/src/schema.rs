@@ -23,6 +23,10 @@ use crate::table::{Words, parsed, word};
 use crate::transport::{self, Transport};
 use crate::units;
 
+mod lookup;
+
+pub use self::lookup::{DNS_PORT, Lookup, Nameservers};
+
 /// Where the spool is when no `directory` says otherwise.
 pub const DEFAULT_SPOOL: &str = "/var/spool/smap";
 
@@ -123,16 +127,6 @@ pub struct Smapd {
     /// Most connections to one destination at a time.
     #[serde(deserialize_with = "count")]
     pub max_connections_per_destination: NonZeroU32,
-}
-
-/// What the table says to `smap-lookup`.
-#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Lookup {
-    /// The user to become; needed when started as root.
-    pub userid: Option<Located<Account>>,
-    /// The group to become; without it, that of the user.
-    pub groupid: Option<Located<Account>>,
 }
 
 const MINUTE: u64 = 60;

@@ -94,6 +94,9 @@ impl Display for Smapd {
 
 impl Display for Lookup {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Lines { program: "smap-lookup", f }.accounts(self.userid.as_ref(), self.groupid.as_ref())
+        let mut lines = Lines { program: "smap-lookup", f };
+        lines.accounts(self.userid.as_ref(), self.groupid.as_ref())?;
+        lines.path("socket", &self.socket)?;
+        lines.each("nameserver", &self.nameserver)
     }
 }

@@ -10,7 +10,7 @@ use smap_common::spool::{Accounts, Layout};
 
 use crate::fault::{Fault, Faults, Note};
 use crate::place::{Located, Place};
-use crate::schema::{self, Smap, Smapd};
+use crate::schema::{self, Lookup, Smap, Smapd};
 use crate::table::Table;
 
 /// What the programs need to know before they begin.
@@ -20,12 +20,16 @@ pub struct Site {
     pub smap: Smap,
     /// What the table says to smapd.
     pub smapd: Smapd,
+    /// What the table says to smap-lookup.
+    pub lookup: Lookup,
     /// Our name.
     pub hostname: Domain,
     /// smap's user; `None` where the table names none.
     pub smap_account: Option<Account>,
     /// smapd's user; `None` where the table names none.
     pub smapd_account: Option<Account>,
+    /// smap-lookup's user; `None` where the table names none.
+    pub lookup_account: Option<Account>,
     /// The spool.
     pub layout: Layout,
     /// What the operator should know of the table.
@@ -49,6 +53,7 @@ impl Site {
         let known = [
             (&self.smap.userid, &self.smap.groupid, &self.smap_account),
             (&self.smapd.userid, &self.smapd.groupid, &self.smapd_account),
+            (&self.lookup.userid, &self.lookup.groupid, &self.lookup_account),
         ];
         Self::load_with(file, |user, group| {
             let is_same = |a: Option<&Named>, b: Option<&Named>| a.map(|a| &a.value) == b.map(|b| &b.value);
@@ -71,12 +76,19 @@ impl Site {
         let whole = Place::whole(file);
         let (smap, mut notes) = table.smap()?;
         let (smapd, more) = table.smapd()?;
-        notes.extend(more.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
-        let smap_account = resolve(smap.userid.as_ref(), smap.groupid.as_ref());
-        let smapd_account = resolve(smapd.userid.as_ref(), smapd.groupid.as_ref());
-        let faults = [&smap_account, &smapd_account].into_iter().filter_map(|account| account.as_ref().err());
-        Faults::none_of(faults.cloned().collect())?;
-        let (smap_account, smapd_account) = (smap_account.unwrap_or(None), smapd_account.unwrap_or(None));
+        let (lookup, most) = table.lookup()?;
+        for note in more.into_iter().chain(most) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        let accounts = [
+            resolve(smap.userid.as_ref(), smap.groupid.as_ref()),
+            resolve(smapd.userid.as_ref(), smapd.groupid.as_ref()),
+            resolve(lookup.userid.as_ref(), lookup.groupid.as_ref()),
+        ];
+        Faults::none_of(accounts.iter().filter_map(|account| account.as_ref().err()).cloned().collect())?;
+        let [smap_account, smapd_account, lookup_account] = accounts.map(|account| account.unwrap_or(None));
         if smap.directory != smapd.directory {
             let what = format!(
                 "smap and smapd have different spools: directory {} and {}",
@@ -96,7 +108,7 @@ impl Site {
         )
         .with_bad(smapd.bad_directory());
         let hostname = smap.hostname.clone().or_else(|| smapd.hostname.clone()).unwrap_or_else(system_name);
-        Ok(Self { smap, smapd, hostname, smap_account, smapd_account, layout, notes })
+        Ok(Self { smap, smapd, lookup, hostname, smap_account, smapd_account, lookup_account, layout, notes })
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Entry {
 const RULE_SETS: [&str; 2] = ["hosts", "relay"];
 
 /// The attributes that may stand on several lines which all count.
-const REPEATABLE: [&str; 4] = ["hosts", "relay", "domain", "listen"];
+const REPEATABLE: [&str; 5] = ["hosts", "relay", "domain", "listen", "nameserver"];
 
 impl Entry {
     fn new(programs: Vec<String>, written: &str, words: Vec<String>, place: Place) -> Result<Self, String> {

@@ -40,15 +40,18 @@ fn tables() -> Vec<PathBuf> {
 /// The table on a machine named gw.example.com.
 fn site(table: &Table) -> Site {
     let ((smap, _), (smapd, _)) = (table.smap().unwrap(), table.smapd().unwrap());
+    let (lookup, _) = table.lookup().unwrap();
     let accounts = Accounts { smap_uid: 501, smap_gid: 501, smapd_uid: 502 };
     Site {
         hostname: smap.hostname.clone().unwrap_or_else(|| "gw.example.com".parse().unwrap()),
         smap_account: None,
         smapd_account: None,
+        lookup_account: None,
         layout: Layout::new(&smap.directory, accounts),
         notes: Vec::new(),
         smap,
         smapd,
+        lookup,
     }
 }
 
