@@ -208,19 +208,23 @@ pub fn confine_delivery<T>(
     Ok((Confined { missing, landlock: landlocked.abi }, started))
 }
 
-/// Where the system's own resolver looks.
-pub const NAMES: [&str; 9] =
-    ["/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys", "/var/lib/sss"];
+/// What `smap-lookup` may read: the system's files of names, and what the C library wants.
+pub const NAMES: [&str; 5] = ["/etc", "/usr", "/lib", "/lib64", "/run"];
 
-/// Confines the resolver to reading what the system's own resolver reads: of the spool it has nothing.
+/// Confines `smap-lookup` for good, once it has its user, its socket and its runtime: one thread, files that are
+/// read only, TCP to name servers at these ports only. `missing` is what [`become_account`] could not give it.
 ///
 /// # Errors
 /// A wall that must be there is not.
-pub fn confine_resolver() -> Result<(), ConfineError> {
+pub fn confine_lookup(ports: &[u16], mut missing: Vec<Missing>) -> Result<Confined, ConfineError> {
     no_new_privileges()?;
     not_dumpable()?;
-    limit(&[(Resource::RLIMIT_CORE, 0), (Resource::RLIMIT_FSIZE, 0)])?;
-    files::to_reading(&NAMES).map(drop)
+    limit(&[(Resource::RLIMIT_NPROC, 0), (Resource::RLIMIT_CORE, 0)])?;
+    let landlocked = files::to_reading(&NAMES, ports)?;
+    missing.extend(landlocked.missing);
+    log::settle();
+    seccompiler::apply_filter(&calls::filter(calls::LOOKUP).step("seccomp")?).step("seccomp")?;
+    Ok(Confined { missing, landlock: landlocked.abi })
 }
 
 /// Confines the runner as far as one can be that starts programs of others: they could not look into it, and gain

@@ -80,6 +80,8 @@ impl std::error::Error for DemoError {}
 /// A program is missing or fails, or `out` does.
 pub fn run(wishes: &Wishes, out: &mut impl Write) -> Result<Exit, Error> {
     let programs = [Program::find("smap")?, Program::find("smapd")?];
+    // smapd starts it.
+    Program::find("smap-lookup")?;
     let place = Place::prepare()?;
     let port = free_port(wishes.port, out)?;
     writeln!(out, "Everything lies in {}; this is the table:\n", place.path().display())?;

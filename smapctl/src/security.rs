@@ -28,7 +28,7 @@ type Row = [String; 2];
 pub fn run(file: &Path, out: &mut impl Write) -> Result<Exit, Error> {
     let site = Site::load(file)?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let programs = [session(&site, &file), delivery(&site, &file)];
+    let programs = [session(&site, &file), delivery(&site, &file), lookup(&site)];
     let mut exit = Exit::Ok;
     for (head, trial, rows) in programs {
         writeln!(out, "{head}")?;
@@ -38,8 +38,8 @@ pub fn run(file: &Path, out: &mut impl Write) -> Result<Exit, Error> {
         out.write_all(columns(&[said(trial), rows].concat()).as_bytes())?;
         writeln!(out)?;
     }
-    writeln!(out, "smapd's helpers, of the same user")?;
-    out.write_all(columns(&helpers(&site)).as_bytes())?;
+    writeln!(out, "smapd's runner, of the same user")?;
+    out.write_all(columns(&[runner(&site)]).as_bytes())?;
     Ok(exit)
 }
 
@@ -94,16 +94,31 @@ fn reached(reach: &Reach) -> Vec<Row> {
     folders.chain(read).chain(ports).collect()
 }
 
-fn helpers(site: &Site) -> Vec<Row> {
+/// As its own unit, or started by root's smapd.
+fn lookup(site: &Site) -> (&'static str, Result<Trial, String>, Vec<Row>) {
+    let ports = site.lookup.ports();
+    let trial = Trial::of(|| {
+        let account = site.lookup_account.as_ref().or(site.smapd_account.as_ref());
+        let missing = confine::become_account(account, SetId::Ignored).map_err(|error| error.to_string())?;
+        confine::confine_lookup(&ports, missing).map_err(|error| error.to_string())
+    });
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let rows = vec![
+        row("reads files", format!("in {}", NAMES.join(" "))),
+        row("writes files", "none"),
+        row("connects to", format!("TCP ports {ports}; UDP")),
+        row("system calls", counted(calls::LOOKUP)),
+    ];
+    ("smap-lookup", trial, rows)
+}
+
+fn runner(site: &Site) -> Row {
     let programs = match (privileges::set_id_program(site), privileges::set_id(site)) {
         (Some(program), _) => format!("as that user, or more: {} is set-id", program.display()),
         (None, SetId::Honoured) => "as that user, or more where they are set-id".to_owned(),
         (None, SetId::Ignored) => "as that user, never more".to_owned(),
     };
-    vec![
-        row("runner", format!("starts programs {programs}")),
-        row("resolver", format!("reads files in {}; no others, and writes none", NAMES.join(" "))),
-    ]
+    row("starts programs", programs)
 }
 
 /// How many there are.

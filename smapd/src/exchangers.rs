@@ -7,7 +7,6 @@
 //! busy with so many hosts and no more, and that only what will not change is final.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use netperm::domains::DomainPattern;
@@ -33,29 +32,10 @@ const MAX_ADDRESSES: usize = 20;
 
 const _: () = assert!(MAX_EXCHANGERS <= MAX_READ && MAX_ADDRESSES_EACH <= MAX_ADDRESSES);
 
+pub use smap_common::lookup::Failure;
+
 /// What became of a question.
 pub type Outcome<T> = Result<Vec<T>, Failure>;
-
-/// Why there is nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// The name is not there.
-    NoSuchName,
-    /// The name is there and has no such record.
-    NoRecords,
-    /// Nobody knows now, and why.
-    Temporary(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchName => f.write_str("there is no such host"),
-            Self::NoRecords => f.write_str("it has no address"),
-            Self::Temporary(why) => f.write_str(why),
-        }
-    }
-}
 
 /// A mail exchanger.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! [`engine`] is the loop. What it carries out is decided by pure parts: [`plan`] (which way each recipient goes),
 //! [`exchangers`] (which hosts take the mail of a domain), [`schedule`] (when to try again), [`notify`] (what the
 //! sender is told). What it hands work to: [`relay`] (connections to other hosts), [`delivery`] (mailboxes), and
-//! two processes of the same user, [`runner`] (programs) and [`resolver`] (names). What an operator orders comes by
-//! [`control`]. What it may touch at all is its [`reach`].
+//! two other processes, the [`runner`] (programs) and `smap-lookup` (names; [`lookup`] is our side of it). What an
+//! operator orders comes by [`control`]. What it may touch at all is its [`reach`].
 
 pub mod aside;
 pub mod content;
@@ -13,14 +13,13 @@ pub mod delivery;
 pub mod engine;
 pub mod exchangers;
 mod helper;
+pub mod lookup;
 pub mod notify;
 pub mod plan;
 pub mod privileges;
-pub mod question;
 pub mod queue;
 pub mod reach;
 pub mod relay;
-pub mod resolver;
 pub mod runner;
 #[cfg(test)]
 mod samples;

@@ -13,10 +13,10 @@ use smap_common::log::{self, Event, Target};
 use smapd::content;
 use smapd::control::Control;
 use smapd::engine::{Engine, Start, block_signals};
+use smapd::lookup::Lookup;
 use smapd::privileges;
 use smapd::queue::{Queue, QueueError};
 use smapd::reach;
-use smapd::resolver::Resolver;
 use smapd::runner::Runner;
 
 /// Delivers the mail that smap has put into the spool.
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// The life of smapd: read, prepare, drop, fork the helpers, deliver.
+/// The life of smapd: read, prepare, find its smap-lookup, drop, fork the runner, deliver.
 fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     // A daemon works in another folder.
     let table = netperm::load::find(arguments.config.as_deref());
@@ -68,6 +68,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         let text = format!("{} is set-id: programs may gain privileges by it", program.display());
         Event::Warning { text: &text }.log();
     }
+    let lookup = Lookup::start(&site, &table, arguments.foreground).map_err(no_lookup)?;
     let set_id = privileges::set_id(&site);
     let missing = privileges::take(&site).map_err(not_confined)?;
     let queue = Queue::open(&site.layout).map_err(|error| {
@@ -79,13 +80,14 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     }
     let start = Start { reach: reach::of(&site, &table), set_id, table, once: arguments.once };
     let control = if arguments.once { None } else { listen_to_operators(&site) };
-    deliver(start, site, queue, missing, control)
+    deliver(start, site, queue, lookup, missing, control)
 }
 
 fn deliver(
     start: Start,
     site: Site,
     queue: Queue,
+    lookup: Lookup,
     missing: Vec<Missing>,
     control: Option<Control>,
 ) -> Result<Exit, Refusal> {
@@ -94,13 +96,12 @@ fn deliver(
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
     let signals = block_signals().map_err(|errno| failed(errno.into()))?;
     let runner = Runner::start(children, start.set_id).map_err(failed)?;
-    let resolver = Resolver::start().map_err(failed)?;
     warn_of_missing_folders(&site);
     content::read_time_zone();
     let root = site.layout.root().to_owned();
     let reach = start.reach.clone();
     let (confined, engine) = confine::confine_delivery(&reach, missing, || {
-        Engine::new(start, site, queue, runner, resolver, signals, control)
+        Engine::new(start, site, queue, runner, lookup, signals, control)
     })
     .map_err(not_confined)?;
     for wall in confined.missing().iter().filter(|wall| **wall != Missing::BoundingSetForPrograms) {
@@ -118,6 +119,11 @@ fn listen_to_operators(site: &Site) -> Option<Control> {
         Event::Warning { text: &format_args!("{}: no orders can be given: {error}", socket.display()) }.log();
     }
     control.ok()
+}
+
+fn no_lookup(error: std::io::Error) -> Refusal {
+    let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::Config } else { Exit::TempFail };
+    Refusal(format!("smap-lookup cannot be started: {error}"), exit)
 }
 
 fn not_confined(error: ConfineError) -> Refusal {

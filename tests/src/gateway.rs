@@ -100,8 +100,10 @@ impl Gateway {
             "{lines}\n{users}\
              smap, smapd: directory {}\n\
              smap, smapd: hostname {HOST}\n\
-             smap, smapd: domain example.com discard\n",
-            spool.display()
+             smap, smapd: domain example.com discard\n\
+             smap-lookup: socket {}/lookup\n",
+            spool.display(),
+            self.folder().display()
         );
         self.write_whole_table(&table);
     }

@@ -113,6 +113,55 @@ pub const DELIVERY: &[(Number, When)] = &[
     (libc::SYS_exit_group, When::Always),
 ];
 
+/// `smap-lookup`: name servers, those who ask, and the files that say which servers to ask.
+pub const LOOKUP: &[(Number, When)] = &[
+    // Files.
+    (libc::SYS_openat, When::Always),
+    (libc::SYS_read, When::Always),
+    (libc::SYS_lseek, When::Always),
+    (libc::SYS_fstat, When::Always),
+    (libc::SYS_newfstatat, When::Always),
+    (libc::SYS_statx, When::Always),
+    (libc::SYS_fcntl, When::Always),
+    (libc::SYS_close, When::Always),
+    // Sockets: name servers, those who ask, the log.
+    (libc::SYS_socket, When::Socket),
+    (libc::SYS_bind, When::Always),
+    (libc::SYS_connect, When::Always),
+    (libc::SYS_accept4, When::Always),
+    (libc::SYS_getsockname, When::Always),
+    (libc::SYS_getpeername, When::Always),
+    (libc::SYS_getsockopt, When::Always),
+    (libc::SYS_setsockopt, When::Always),
+    (libc::SYS_sendto, When::Always),
+    (libc::SYS_recvfrom, When::Always),
+    (libc::SYS_writev, When::Always),
+    (libc::SYS_write, When::Always),
+    (libc::SYS_shutdown, When::Always),
+    (libc::SYS_epoll_ctl, When::Always),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_epoll_wait, When::Always),
+    #[cfg(not(target_arch = "x86_64"))]
+    (libc::SYS_epoll_pwait, When::Always),
+    // Memory and time.
+    (libc::SYS_brk, When::Always),
+    (libc::SYS_mmap, When::NotExecutable),
+    (libc::SYS_mprotect, When::NotExecutable),
+    (libc::SYS_munmap, When::Always),
+    (libc::SYS_mremap, When::Always),
+    (libc::SYS_madvise, When::Always),
+    (libc::SYS_futex, When::Always),
+    (libc::SYS_sched_yield, When::Always),
+    (libc::SYS_clock_gettime, When::Always),
+    (libc::SYS_getrandom, When::Always),
+    (libc::SYS_getpid, When::Always),
+    // The end.
+    (libc::SYS_rt_sigprocmask, When::Always),
+    (libc::SYS_sigaltstack, When::Always),
+    (libc::SYS_restart_syscall, When::Always),
+    (libc::SYS_exit_group, When::Always),
+];
+
 /// When a call is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {

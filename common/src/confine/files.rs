@@ -59,12 +59,12 @@ pub(super) fn to_creating_in(incoming: BorrowedFd<'_>) -> Result<Landlocked, Con
     restrict(&[(incoming, AccessFs::MakeReg | AccessFs::WriteFile)], Some(&[]))
 }
 
-/// The resolver: what lies in these folders may be read, and any host be asked.
-pub(super) fn to_reading(folders: &[&str]) -> Result<Landlocked, ConfineError> {
+/// `smap-lookup`: what lies in these folders may be read, and name servers be connected to at these ports.
+pub(super) fn to_reading(folders: &[&str], ports: &[u16]) -> Result<Landlocked, ConfineError> {
     let folders: Vec<PathFd> = folders.iter().filter_map(|path| PathFd::new(path).ok()).collect();
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let rules: Vec<Rule<'_>> = folders.iter().map(|folder| (folder.as_fd(), read)).collect();
-    restrict(&rules, None)
+    restrict(&rules, Some(ports))
 }
 
 /// A folder, and what may be done in it.

@@ -4,7 +4,9 @@
 
 use smap_common::spool::{Order, QueueId};
 
-use crate::helper::{MAX_PACKET, Reader, Writer};
+use smap_common::packet::{Reader, Writer};
+
+use crate::helper::MAX_PACKET;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use smap_common::address::Address;
 use smap_common::clock::Timestamp;
 use smap_common::log::Event;
+use smap_common::lookup::{Answer, Answered, Mx, Question};
 use smap_common::smtp::client::Transaction;
 use smap_common::spool::{Outcome, QueueId};
 
@@ -18,10 +19,9 @@ use super::active::{Active, Conclusion};
 use super::fresh::CROWD;
 use crate::content::Content;
 use crate::delivery::{Report, maildir, mbox};
-use crate::exchangers::Failure;
+use crate::exchangers::Exchanger;
 use crate::notify::Kind;
 use crate::plan::{self, Job, Program, Way};
-use crate::question::{Answer, LookupError, Question};
 use crate::relay::{self, Asked, Errand};
 use crate::runner::{self, Request};
 
@@ -203,14 +203,16 @@ impl Engine {
         self.fresh.unpark(|destination| relay.waiting(destination));
     }
 
-    /// Asks the resolver; says whether an answer came at once, because it cannot be asked.
+    /// Asks smap-lookup; says whether an answer came at once, because it cannot be asked.
     fn look_up(&mut self) -> bool {
         while let Some(lookup) = self.lookups.pop_front() {
-            let asked = match &lookup.question {
-                Asked::Addresses(host) => {
-                    self.resolver.ask(&Question::Addresses { id: lookup.number, host: host.clone() })
-                }
-                Asked::Mx(_) => Err(io::Error::other("routing by MX needs smap-lookup")),
+            let question = match &lookup.question {
+                Asked::Addresses(host) => host.parse().map(|host| Question::Addresses { host }),
+                Asked::Mx(domain) => domain.parse().map(|domain| Question::Mx { domain }),
+            };
+            let asked = match question {
+                Ok(question) => self.lookup.ask(lookup.number, question),
+                Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
             };
             match asked {
                 Ok(()) => {}
@@ -228,15 +230,18 @@ impl Engine {
         false
     }
 
-    pub(super) fn names_resolved(&mut self) -> io::Result<()> {
+    pub(super) fn lookups_answered(&mut self) -> io::Result<()> {
         let mut answers = Vec::new();
-        self.resolver.answers(&mut answers)?;
-        for Answer::Addresses { id, result } in answers {
-            let outcome = result.map_err(|error| match error {
-                LookupError::NoSuchHost => Failure::NoSuchName,
-                LookupError::Temporary => Failure::Temporary(error.to_string()),
-            });
-            self.relay.resolved(id, relay::Answer::Addresses(outcome));
+        self.lookup.answers(&mut answers)?;
+        for Answered { id, answer } in answers {
+            let answer = match answer {
+                Answer::Addresses(found) => relay::Answer::Addresses(found.map(|found| found.records)),
+                Answer::Mx(found) => {
+                    relay::Answer::Mx(found.map(|found| found.records.into_iter().map(exchanger).collect()))
+                }
+                Answer::Names(_) | Answer::Texts(_) | Answer::Tlsa(_) => continue,
+            };
+            self.relay.resolved(id, answer);
         }
         Ok(())
     }
@@ -359,6 +364,10 @@ impl Engine {
         }
         self.conclude_if_done(id);
     }
+}
+
+fn exchanger(record: Mx) -> Exchanger {
+    Exchanger { preference: record.preference, host: record.exchange.to_string() }
 }
 
 /// The body as a file without a name, for the program's standard input.

@@ -43,9 +43,9 @@ pub use self::orders::block_signals;
 use crate::content::Content;
 use crate::control::{Control, MAX_CLIENTS};
 use crate::exchangers::Ourselves;
+use crate::lookup::Lookup;
 use crate::queue::{Place, Queue};
-use crate::relay::{Limits, Lookup, Relay};
-use crate::resolver::Resolver;
+use crate::relay::{self, Limits, Relay};
 use crate::runner::Runner;
 use crate::schedule::Schedule;
 use crate::workers::Workers;
@@ -53,7 +53,7 @@ use crate::workers::Workers;
 const WORKERS: Token = Token(0);
 const SPOOL: Token = Token(1);
 const RUNNER: Token = Token(2);
-const RESOLVER: Token = Token(3);
+const LOOKUP: Token = Token(3);
 const SIGNALS: Token = Token(4);
 const CONTROL: Token = Token(5);
 /// Tokens from here on are operators.
@@ -101,7 +101,7 @@ pub struct Engine {
     /// The one that looks for an operator's messages.
     searcher: Workers<Done>,
     runner: Runner,
-    resolver: Resolver,
+    lookup: Lookup,
     schedule: Schedule,
     operators: Operators,
     fresh: Fresh,
@@ -117,8 +117,8 @@ pub struct Engine {
     immovable: HashSet<OsString>,
     /// The time at the last scan, to see a clock that was set back.
     last_seen: Timestamp,
-    /// Names that the resolver has no room for yet.
-    lookups: VecDeque<Lookup>,
+    /// Questions that smap-lookup has no room for yet.
+    lookups: VecDeque<relay::Lookup>,
     last_ticket: u64,
     unsynced: Unsynced,
     next_scan: Instant,
@@ -142,7 +142,7 @@ impl Engine {
         site: Site,
         queue: Queue,
         runner: Runner,
-        resolver: Resolver,
+        mut lookup: Lookup,
         signals: SignalFd,
         control: Option<Control>,
     ) -> io::Result<Self> {
@@ -155,11 +155,11 @@ impl Engine {
         for (fd, token) in [
             (inotify.as_fd().as_raw_fd(), SPOOL),
             (runner.as_fd().as_raw_fd(), RUNNER),
-            (resolver.as_fd().as_raw_fd(), RESOLVER),
             (signals.as_fd().as_raw_fd(), SIGNALS),
         ] {
             registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
         }
+        lookup.watch(registry.try_clone()?, LOOKUP)?;
         control.as_ref().map_or(Ok(()), |control| control.register(registry, CONTROL))?;
         let relay = Relay::new(Ourselves::of(&site), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
@@ -174,7 +174,7 @@ impl Engine {
             signals,
             relay,
             runner,
-            resolver,
+            lookup,
             schedule: Schedule::default(),
             operators: Operators::new(control),
             fresh: Fresh::default(),
@@ -231,6 +231,7 @@ impl Engine {
             }
             self.carry_out_orders();
             self.relay.tick(Instant::now());
+            self.lookup.tick(Instant::now());
             self.sync_if_due();
         }
     }
@@ -240,7 +241,7 @@ impl Engine {
             WORKERS => self.workers_done(),
             SPOOL => self.spool_changed(),
             RUNNER => self.programs_ended()?,
-            RESOLVER => self.names_resolved()?,
+            LOOKUP => self.lookups_answered()?,
             SIGNALS => self.signalled()?,
             CONTROL => self.operators_come(),
             Token(operator @ FIRST_OPERATOR..FIRST_CONNECTION) => {
@@ -263,6 +264,7 @@ impl Engine {
             until(Some(self.next_scan).filter(|_| self.stopping.is_none())),
             until(self.unsynced.due()),
             until(self.relay.next_deadline()),
+            until(self.lookup.next_deadline()),
             until(self.stopping),
             until(self.operators.due()),
             due.map(|at| at.since(Timestamp::now())),

@@ -77,11 +77,12 @@ fn check_security_says_what_each_program_has_left() {
     let ended = post.smapctl(&["check", "--security"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let spool = post.gateway.spool().display().to_string();
-    let (session, delivery) = (calls::SESSION.len(), calls::DELIVERY.len());
+    let (session, delivery, lookups) = (calls::SESSION.len(), calls::DELIVERY.len(), calls::LOOKUP.len());
     let shown = output(&ended);
-    let (smap, smapd) = shown.split_once("\nsmapd\n").expect("both are shown");
+    let (smap, others) = shown.split_once("\nsmapd\n").expect("both are shown");
+    let (smapd, lookup) = others.split_once("\nsmap-lookup\n").expect("all are shown");
     let everywhere = ["capabilities none", "new privileges never", "call filter on", "missing nothing"];
-    for program in [smap, smapd] {
+    for program in [smap, smapd, lookup] {
         assert_has_lines(program, &everywhere);
     }
     assert_has_lines(
@@ -101,6 +102,15 @@ fn check_security_says_what_each_program_has_left() {
             &format!("reads, writes in {spool}"),
             &format!("reads, writes in {}", post.path("mail").display()),
             &format!("system calls {delivery}, all others kill"),
+        ],
+    );
+    assert_has_lines(
+        lookup,
+        &[
+            "reads files in /etc /usr /lib /lib64 /run",
+            "writes files none",
+            "connects to TCP ports 53; UDP",
+            &format!("system calls {lookups}, all others kill"),
         ],
     );
 }

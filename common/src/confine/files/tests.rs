@@ -146,11 +146,12 @@ fn a_folder_that_is_missing_is_closed_and_no_error() {
 }
 
 #[test]
-fn the_resolver_reads_and_writes_nothing() {
+fn smap_lookup_reads_and_writes_nothing() {
     let (_folder, ours, _) = folders();
     behind(
-        || to_reading(&["/etc"]),
+        || to_reading(&["/etc"], &[]),
         || {
+            assert!(is_refused(TcpStream::connect(("127.0.0.1", 25))));
             assert!(fs::read("/etc/passwd").is_ok());
             assert!(is_refused(File::options().append(true).open("/etc/passwd")));
             assert!(is_refused(File::open(ours.join("file"))));
