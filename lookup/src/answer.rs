@@ -13,7 +13,7 @@ use hickory_resolver::proto::rr::{Name as DnsName, RData, Record, RecordType};
 use smap_common::lookup::{Answer, Failure, Found, MAX_RECORDS, Mx, Name, Outcome, Question, Tlsa};
 
 use crate::dns::Dns;
-use crate::judge::{judge, unusable};
+use crate::judge::{endless, is_doubtful, judge, unusable};
 
 /// Aliases from a name to its records.
 const MAX_CHAIN: usize = 16;
@@ -168,7 +168,11 @@ impl Dns {
         kind: RecordType,
         pick: impl Fn(&RData) -> Option<T>,
     ) -> Outcome<T> {
-        let lookup = self.resolver.lookup(name.clone(), kind).await.map_err(|error| judge(&name, &error))?;
+        let lookup = match self.resolver.lookup(name.clone(), kind).await {
+            Ok(lookup) => lookup,
+            Err(error) if is_doubtful(&error) && self.is_alias(&name).await => return Err(endless()),
+            Err(error) => return Err(judge(&error)),
+        };
         let end = end_of_chain(&name, lookup.answers());
         let is_ours = |record: &&Record| record.name == *end && record.record_type() == kind;
         let picked = lookup.answers().iter().filter(is_ours).filter_map(|record| pick(&record.data));
@@ -177,6 +181,10 @@ impl Dns {
             return Err(unusable());
         }
         Ok(Found { records, secure: is_secure(&lookup, &name), ttl: ttl(&lookup) })
+    }
+
+    async fn is_alias(&self, name: &DnsName) -> bool {
+        self.resolver.lookup(name.clone(), RecordType::CNAME).await.is_ok()
     }
 }
 

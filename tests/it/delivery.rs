@@ -6,6 +6,7 @@ mod control;
 mod conversion;
 mod crowd;
 mod mailboxes;
+mod names;
 pub(crate) mod notifications;
 mod operator;
 mod programs;
@@ -23,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         relay::tests(),
         conversion::tests(),
         routing::tests(),
+        names::tests(),
         programs::tests(),
         notifications::tests(),
         queue::tests(),

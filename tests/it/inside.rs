@@ -15,17 +15,19 @@ use smap_common::confine::calls;
 use smap_tests::gateway::{Gateway, Listener, SMAP_UID, SMAPD_UID};
 use smap_tests::needs::Need::Root;
 use smap_tests::post::Post;
-use smap_tests::process::run;
+use smap_tests::process::{Process, run};
 use smap_tests::taken::{Filter, Outcome, Taken};
 use smap_tests::{programs, tests};
 use syscalls::Sysno;
 
 use crate::confinement::session_of;
+use crate::lookup;
 
 tests! {
     the_calls_of_a_session_are_the_golden_ones: [Root];
     the_calls_of_smapd_are_the_golden_ones: [Root];
     the_texts_count_the_calls_as_the_golden_files_do;
+    the_calls_of_smap_lookup_are_the_golden_ones: [Root];
     a_session_opens_files_with_one_set_of_flags_only: [Root];
     no_memory_becomes_code: [Root];
     smapd_has_sockets_of_tcp_and_of_the_machine_only: [Root];
@@ -40,6 +42,8 @@ tests! {
     a_session_overwrites_nothing: [Root];
     smapd_reaches_nothing_that_its_table_does_not_name: [Root];
     smapd_starts_nothing: [Root];
+    smap_lookup_reads_names_and_writes_nothing: [Root];
+    smap_lookup_starts_nothing: [Root];
     the_user_of_smap_alone_can_neither_list_nor_remove: [Root];
 }
 
@@ -160,6 +164,18 @@ fn the_texts_count_the_calls_as_the_golden_files_do() {
     assert!(read("README.md").contains(&format!("{session} system calls")));
     assert!(read("etc/man/smapd.8").contains(&format!("the {delivery} of\ndelivering")));
     assert_eq!((calls::SESSION.len(), calls::DELIVERY.len()), (session, delivery));
+}
+
+/// A smap-lookup that listens.
+fn lookup_of(gateway: &Gateway) -> Process {
+    gateway.write_table("smap-lookup: userid 40003");
+    lookup::start(gateway)
+}
+
+fn the_calls_of_smap_lookup_are_the_golden_ones() {
+    let gateway = Gateway::new("");
+    let lookup = lookup_of(&gateway);
+    assert_golden("lookup.calls", &Taken::over(lookup.pid()).filter());
 }
 
 fn number(call: libc::c_long) -> u64 {
@@ -428,6 +444,52 @@ fn smapd_starts_nothing() {
         let post = Post::with_maildirs("");
         let smapd = post.smapd();
         let mut taken = Taken::over(smapd.process().pid());
+        let arguments = arguments(&mut taken);
+        assert_eq!(taken.call(number, &arguments), Outcome::Killed, "system call {number}");
+    }
+}
+
+fn smap_lookup_reads_names_and_writes_nothing() {
+    let gateway = Gateway::new("");
+    let lookup = lookup_of(&gateway);
+    let open_to_all = gateway.folder().join("open");
+    fs::write(&open_to_all, "").unwrap();
+    smap_tests::gateway::chmod(&open_to_all, 0o666);
+    let spool = gateway.spool().display().to_string();
+    let mut taken = Taken::over(lookup.pid());
+    let (read, write) = (flags(libc::O_RDONLY), flags(libc::O_WRONLY | libc::O_CREAT));
+    let mut open = |path: &str, how: u64| {
+        let name = taken.text(path);
+        taken.call(libc::SYS_openat, &[CWD, name, how, 0o666])
+    };
+    for path in ["/etc/resolv.conf", "/etc/hosts"] {
+        assert!(matches!(open(path, read), Outcome::Done(_)), "{path}");
+    }
+    let table = gateway.table().display().to_string();
+    for path in ["/", "/proc/self/status", "/tmp", &spool, &format!("{spool}/incoming"), &table] {
+        assert_eq!(open(path, read), Outcome::Refused(Errno::EACCES), "{path}");
+    }
+    for path in ["/etc/made", "/tmp/made", &format!("{spool}/made"), &open_to_all.display().to_string()] {
+        assert_eq!(open(path, write), Outcome::Refused(Errno::EACCES), "{path}");
+    }
+}
+
+fn smap_lookup_starts_nothing() {
+    let tries: [Try<Taken>; 9] = [
+        (libc::SYS_execve, |taken| vec![taken.text("/bin/sh"), 0, 0]),
+        (libc::SYS_clone, |_| vec![0]),
+        (libc::SYS_fork, |_| vec![]),
+        (libc::SYS_ptrace, |_| vec![0]),
+        (libc::SYS_kill, |_| vec![1, 0]),
+        (libc::SYS_listen, |_| vec![0, 1]),
+        (libc::SYS_unlinkat, |taken| vec![CWD, taken.text("/tmp/x")]),
+        (libc::SYS_socket, |_| vec![flags(libc::AF_PACKET), flags(libc::SOCK_RAW), 0]),
+        (libc::SYS_mprotect, |taken| vec![taken.room(), 4096, flags(libc::PROT_EXEC)]),
+    ];
+    for (number, arguments) in tries {
+        let gateway = Gateway::new("");
+        let lookup = lookup_of(&gateway);
+        let mut taken = Taken::over(lookup.pid());
         let arguments = arguments(&mut taken);
         assert_eq!(taken.call(number, &arguments), Outcome::Killed, "system call {number}");
     }

@@ -22,6 +22,7 @@ mod hostile;
 #[cfg(target_arch = "x86_64")]
 mod inside;
 mod listener;
+mod lookup;
 mod starting;
 mod superservers;
 
@@ -40,6 +41,7 @@ fn main() {
     let with_needs = [
         starting::tests(),
         listener::tests(),
+        lookup::tests(),
         greedy::tests(),
         confinement::tests(),
         #[cfg(target_arch = "x86_64")]

@@ -3,7 +3,8 @@
 //! [`needs`] says what a test needs and skips it by name, [`programs`] finds and builds what is tested, a
 //! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`clock`] one that a
 //! test may set, a [`client`] a plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on
-//! one spool, a [`sink`] the server that mail is relayed to. A test stops by panicking.
+//! one spool, a [`sink`] the server that mail is relayed to, [`dns`] a name server, an [`asker`] a client of
+//! smap-lookup. A test stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -12,8 +13,10 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+pub mod asker;
 pub mod client;
 pub mod clock;
+pub mod dns;
 pub mod gateway;
 pub mod needs;
 pub mod post;
