@@ -39,7 +39,7 @@ tests! {
     what_was_asked_once_is_not_asked_again;
     what_a_local_server_has_validated_is_secure;
     a_chain_that_is_not_validated_as_a_whole_is_not_secure;
-    the_hosts_file_comes_first: [Root, Program("unshare")];
+    the_hosts_file_comes_first_and_is_read_again: [Root, Program("unshare")];
     many_questions_at_once_are_all_answered;
     a_packet_that_is_none_ends_the_connection_and_no_other;
     a_client_that_reads_nothing_stops_nobody_else;
@@ -330,7 +330,7 @@ fn a_chain_that_is_not_validated_as_a_whole_is_not_secure() {
     }
 }
 
-fn the_hosts_file_comes_first() {
+fn the_hosts_file_comes_first_and_is_read_again() {
     let dns = Dns::start("listed.example A 192.0.2.1");
     let gateway = Gateway::new(&table(&dns));
     let hosts = gateway.folder().join("hosts");
@@ -351,6 +351,11 @@ fn the_hosts_file_comes_first() {
         ["listed.example", "short"]
     );
     assert_eq!(dns.asked("listed.example", RecordType::A), 0);
+    fs::write(&hosts, "192.0.2.100 listed.example\n").unwrap();
+    eventually("the file is read again", || {
+        let Answer::Addresses(Ok(found)) = asker.ask(addresses("listed.example")) else { return None };
+        (found.records == ips(&["192.0.2.100"])).then_some(())
+    });
 }
 
 fn many_questions_at_once_are_all_answered() {
