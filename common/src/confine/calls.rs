@@ -125,7 +125,7 @@ pub const LOOKUP: &[(Number, When)] = &[
     (libc::SYS_fcntl, When::Always),
     (libc::SYS_close, When::Always),
     // Sockets: name servers, those who ask, the log.
-    (libc::SYS_socket, When::Socket),
+    (libc::SYS_socket, When::InternetSocket),
     (libc::SYS_bind, When::Always),
     (libc::SYS_connect, When::Always),
     (libc::SYS_accept4, When::Always),
@@ -171,6 +171,8 @@ pub enum When {
     NotExecutable,
     /// `socket` for TCP, or of the machine: Landlock judges connections of TCP, and no datagram or other stream.
     Socket,
+    /// `socket` of the Internet or of the machine, for datagrams too: names are asked for by UDP.
+    InternetSocket,
     /// Without the flag that has a connection begin with its first octets, past Landlock; which argument has flags.
     NotFastOpen {
         /// Its index.
@@ -185,6 +187,10 @@ impl When {
             Self::CreatesOnly => Ok(vec![rule(&[is(2, CREATE_ONLY.bits())])?]),
             Self::NotExecutable => Ok(vec![rule(&[has(2, libc::PROT_EXEC, 0)])?]),
             Self::NotFastOpen { flags } => Ok(vec![rule(&[has(flags, libc::MSG_FASTOPEN, 0)])?]),
+            Self::InternetSocket => [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
+                .map(|family| rule(&[is(0, family)]))
+                .into_iter()
+                .collect(),
             Self::Socket => {
                 let tcp = [has(1, SOCKET_TYPE, libc::SOCK_STREAM), is(2, 0)];
                 let of_family = |family| rule(&[&[is(0, family)], tcp.as_slice()].concat());

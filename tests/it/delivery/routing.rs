@@ -4,19 +4,24 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
+use smap_tests::dns::Dns;
 use smap_tests::gateway::chmod;
 use smap_tests::post::Post;
 use smap_tests::sink::Sink;
 use smap_tests::tests;
 
 use super::relay::FROM;
+use crate::lookup;
 
 tests! {
     a_mailertable_says_where_mail_goes;
     a_changed_mailertable_is_read_with_the_table;
     a_broken_mailertable_leaves_the_old_one_in_force;
     an_address_literal_that_is_us_is_returned;
-    mail_that_needs_exchangers_waits;
+    mail_waits_while_nobody_knows_the_exchangers;
+    row_117_a_domain_that_takes_no_mail_gets_none;
+    row_117_a_domain_that_is_not_there_gets_none;
+    row_117_an_exchanger_that_is_us_is_no_next_host;
 }
 
 /// The mailertable of a gateway; in a folder of its own, as sendmail has it.
@@ -94,9 +99,31 @@ fn an_address_literal_that_is_us_is_returned() {
     }
 }
 
-fn mail_that_needs_exchangers_waits() {
-    let post = Post::new(|_| "smap: permit-relay 127.0.0.1\nsmapd: retry 1h".to_owned());
+/// Mail by MX, with this to be found in the network.
+fn assert_by_exchangers(zone: &str, status: &str, words: &str) {
+    let dns = Dns::start(zone);
+    let lookup = lookup::table(&dns);
+    let post = Post::new(|_| format!("{lookup}\nsmap: permit-relay 127.0.0.1\nsmapd: retry 1h"));
     let smapd = post.smapd();
-    let id = post.send(FROM, &["b@elsewhere.example"], "hello");
-    assert!(smapd.outcome(&id, "b@elsewhere.example", "deferred").contains("dsn=4.4.3"));
+    let id = post.send("", &["b@elsewhere.example"], "hello");
+    let line = smapd.outcome(&id, "b@elsewhere.example", status);
+    assert!(line.contains(words), "{line}");
+}
+
+fn mail_waits_while_nobody_knows_the_exchangers() {
+    assert_by_exchangers("elsewhere.example SERVFAIL", "deferred", "dsn=4.4.3");
+}
+
+fn row_117_a_domain_that_takes_no_mail_gets_none() {
+    assert_by_exchangers("elsewhere.example MX 0 .", "failed", "dsn=5.1.10");
+}
+
+fn row_117_a_domain_that_is_not_there_gets_none() {
+    assert_by_exchangers("other.example A 192.0.2.1", "failed", "dsn=5.1.2");
+}
+
+fn row_117_an_exchanger_that_is_us_is_no_next_host() {
+    let by_address = "elsewhere.example MX 10 mail.elsewhere.example\nmail.elsewhere.example A 127.0.0.1";
+    assert_by_exchangers(by_address, "failed", "dsn=5.4.6");
+    assert_by_exchangers("elsewhere.example MX 10 gw.example.com", "failed", "dsn=5.4.6");
 }
