@@ -51,9 +51,8 @@ fn assert_mailertable(bytes: &[u8]) {
             for to in RECIPIENTS {
                 let to: Address = to.parse().unwrap();
                 let Some((entry, wildcard)) = mailertable.find(to.domain().unwrap()) else { continue };
-                let leads_there = |wildcard| {
-                    entry.transport(&to, wildcard).to_string().contains("[10.0.0.1]")
-                };
+                let leads_there =
+                    |wildcard| entry.transport(&to, wildcard).to_string().contains("[10.0.0.1]");
                 assert!(!leads_there(wildcard) || leads_there("a"), "{entry:?}");
             }
         }
