@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use smap_tests::dns::Dns;
-use smap_tests::eventually;
 use smap_tests::post::{Post, Smapd};
+use smap_tests::process::run;
 use smap_tests::sink::Sink;
-use smap_tests::tests;
+use smap_tests::{eventually, programs, tests};
 
 use super::relay::{FROM, lines};
 use crate::lookup;
@@ -136,10 +137,11 @@ fn without_its_own_smapd_ends() {
 fn without_the_program_smapd_does_not_start() {
     let post = Post::with_maildirs("");
     let copy = post.path("smapd");
-    fs::copy(smap_tests::programs::ours("smapd"), &copy).unwrap();
-    let mut command = std::process::Command::new(copy);
+    let copied = run(Command::new("install").arg(programs::ours("smapd")).arg(&copy), Stdio::null());
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let mut command = Command::new(copy);
     command.arg("--config").arg(post.gateway.table()).args(["--once", "--foreground"]);
-    let ended = smap_tests::process::run(&mut command, std::process::Stdio::null());
+    let ended = run(&mut command, Stdio::null());
     assert_eq!(ended.code, 78, "{ended:?}");
     assert!(ended.log.iter().any(|line| line.contains("smap-lookup")), "{ended:?}");
 }
