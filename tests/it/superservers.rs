@@ -13,7 +13,7 @@ use smap_tests::gateway::{Gateway, free_port};
 use smap_tests::needs::Need::{Program, Root};
 use smap_tests::post::Post;
 use smap_tests::process::Process;
-use smap_tests::{PATIENCE, eventually, programs, tests};
+use smap_tests::{PATIENCE, eventually, programs, tests, uninterrupted};
 
 use crate::clients;
 
@@ -207,16 +207,8 @@ fn with_syslog(gateway: &Gateway) -> (UnixDatagram, Command) {
 /// The next line that comes to it; `None` when none does in time.
 fn line_of(log: &UnixDatagram) -> Option<String> {
     let mut packet = [0; 4096];
-    loop {
-        match log.recv(&mut packet) {
-            // A signal of another test's.
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            received => {
-                let text = packet[..received.ok()?].to_vec();
-                return Some(String::from_utf8(text).expect("the log is text"));
-            }
-        }
-    }
+    let received = uninterrupted(|| log.recv(&mut packet)).ok()?;
+    Some(String::from_utf8(packet[..received].to_vec()).expect("the log is text"))
 }
 
 /// The lines that come to it.

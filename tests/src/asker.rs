@@ -1,5 +1,6 @@
 //! A client of smap-lookup.
 
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use smap_common::lookup::{Answer, Answered, Asked, MAX_PACKET, Question};
+
+use crate::uninterrupted;
 
 /// How long an answer may take: more than smap-lookup gives itself.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -62,10 +65,14 @@ impl Asker {
     #[must_use]
     pub fn next(&self) -> Option<Answered> {
         let mut packet = vec![0; MAX_PACKET];
-        match recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty()) {
-            Ok(0) | Err(nix::errno::Errno::ECONNRESET) => None,
+        let received = uninterrupted(|| {
+            recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty()).map_err(io::Error::from)
+        });
+        match received {
+            Ok(0) => None,
             Ok(length) => Some(Answered::decode(&packet[..length]).expect("an answer")),
-            Err(errno) => panic!("no answer: {errno}"),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("no answer: {error}"),
         }
     }
 

@@ -116,12 +116,10 @@ impl Client {
                 return Some(String::from_utf8_lossy(line).into_owned());
             }
             let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
+            match crate::uninterrupted(|| self.stream.read(&mut buffer)) {
                 Ok(0) => return self.closed(),
                 Ok(read) => self.received.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return self.closed(),
-                // A process of another test has ended.
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("no reply: {error}"),
             }
         }

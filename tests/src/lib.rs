@@ -28,6 +28,7 @@ pub mod spool;
 pub mod taken;
 pub mod transcript;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 /// How long anything may take; what is right takes a fraction of it.
@@ -45,6 +46,20 @@ pub fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
         }
         assert!(Instant::now() < until, "it never happened: {what}");
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The outcome of a call, made again whenever a signal breaks it off: a process of another test has ended, or the
+/// machine was paused, which a socket with a time-out notices.
+///
+/// # Errors
+/// The call's own.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }
 

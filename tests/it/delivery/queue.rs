@@ -16,7 +16,7 @@ use smap_tests::needs::Need::{Program, Root};
 use smap_tests::post::{MAILBOX_TRACE, Post, id_in, send, without_trace};
 use smap_tests::process::run;
 use smap_tests::sink::{Act, Sink};
-use smap_tests::{PATIENCE, assert_rested, eventually, programs, tests};
+use smap_tests::{PATIENCE, assert_rested, eventually, programs, tests, uninterrupted};
 
 tests! {
     once_delivers_all_that_is_due_and_ends;
@@ -368,7 +368,7 @@ impl Syslog {
     fn wait_for(&mut self, words: &str) -> String {
         let mut packet = [0; 4096];
         loop {
-            let read = self.socket.recv(&mut packet);
+            let read = uninterrupted(|| self.socket.recv(&mut packet));
             let read = read.unwrap_or_else(|error| panic!("not said: {words}: {error}"));
             let line = String::from_utf8_lossy(&packet[..read]).into_owned();
             let pid = line.split(['[', ']']).nth(1).expect("its number").parse().unwrap();
