@@ -24,4 +24,5 @@ pub mod runner;
 #[cfg(test)]
 mod samples;
 pub mod schedule;
+pub mod turns;
 pub mod workers;

@@ -198,11 +198,18 @@ impl Mounted {
         let mut make = Command::new(programs::peer("mkfs.ext4"));
         let make = run(make.args(["-q", "-m", "0"]).arg(image), Stdio::null());
         assert_eq!(make.code, 0, "{make:?}");
-        Self::again(at, image)
+        Self::image(at, image)
     }
 
-    /// A disk that was there before.
+    /// What a restart finds of a disk. It is looked at in a copy: the file system itself may live on for a while, in
+    /// the mount namespaces of other tests.
     pub(crate) fn again(at: &Path, image: &Path) -> Self {
+        let copy = image.with_extension("again");
+        fs::copy(image, &copy).unwrap();
+        Self::image(at, &copy)
+    }
+
+    fn image(at: &Path, image: &Path) -> Self {
         let mount = run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at), Stdio::null());
         assert_eq!(mount.code, 0, "{mount:?}");
         Self(at.to_owned())

@@ -5,6 +5,7 @@
 mod control;
 mod conversion;
 mod crowd;
+mod fairness;
 mod mailboxes;
 mod names;
 pub(crate) mod notifications;
@@ -33,6 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
         successes::tests(),
         control::tests(),
         crowd::tests(),
+        fairness::tests(),
     ];
     all.into_iter().flatten().collect()
 }

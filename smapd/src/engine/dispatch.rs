@@ -16,7 +16,7 @@ use smap_common::spool::{Outcome, QueueId};
 
 use super::Engine;
 use super::active::{Active, Conclusion};
-use super::fresh::CROWD;
+use super::room::Narrow;
 use crate::content::Content;
 use crate::delivery::{Report, maildir, mbox};
 use crate::exchangers::Exchanger;
@@ -24,6 +24,7 @@ use crate::notify::Kind;
 use crate::plan::{self, Job, Program, Way};
 use crate::relay::{self, Asked, Errand};
 use crate::runner::{self, Request};
+use crate::turns::{Sender, Turns};
 
 /// What a worker gives back.
 #[derive(Debug)]
@@ -63,10 +64,10 @@ pub(super) enum Ticket {
     Search,
 }
 
-/// Programs: as many as may run, and those that wait for room.
+/// Programs: as many as may run, and those that wait for room, by their paths.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
-    waiting: VecDeque<(u64, Content)>,
+    pub(super) waiting: Turns<String, (u64, Content)>,
     running: usize,
 }
 
@@ -77,14 +78,17 @@ impl Engine {
         self.last_ticket
     }
 
-    /// Begins an attempt at a message, unless too many wait for its destination already.
+    /// Begins an attempt at a message, unless too many wait already where it goes.
     pub(super) fn attempt_if_there_is_room(&mut self, active: Active) {
         let jobs = plan::jobs(&self.site, active.envelope(), &active.pending());
-        match jobs.as_slice() {
-            [Job { way: Way::Relay(destination), .. }] if self.relay.waiting(destination) >= CROWD => {
-                self.fresh.park(destination.clone(), active.envelope().id, active.place);
-            }
-            _ => self.begin_jobs(active, jobs),
+        let narrow = match jobs.as_slice() {
+            [Job { way, .. }] => Narrow::on(way),
+            _ => None,
+        };
+        let sender = Sender::of(&active.envelope().mail);
+        match narrow.filter(|narrow| self.crowd(narrow).is_full_for(self.waiting_of(narrow, &sender))) {
+            Some(narrow) => self.fresh.park(narrow, sender, active.envelope().id, active.place),
+            None => self.begin_jobs(active, jobs),
         }
     }
 
@@ -143,8 +147,9 @@ impl Engine {
                     self.write_mbox(file, ticket, content);
                 }
             },
-            Way::Program(_) => {
-                self.programs.waiting.push_back((ticket, content));
+            Way::Program(program) => {
+                let path = program.argv.first().cloned().unwrap_or_default();
+                self.programs.waiting.push(path, (ticket, content));
                 self.start_programs();
             }
             Way::Settled(report) => self.reported_all(ticket, &report),
@@ -199,8 +204,9 @@ impl Engine {
                 break;
             }
         }
-        let relay = &self.relay;
-        self.fresh.unpark(|destination| relay.waiting(destination));
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.unpark(|narrow| self.crowd(narrow).lets_in());
+        self.fresh = fresh;
     }
 
     /// Asks smap-lookup; says whether an answer came at once, because it cannot be asked.
@@ -280,7 +286,7 @@ impl Engine {
     fn start_programs(&mut self) {
         let most = usize::try_from(self.site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
         while self.programs.running < most
-            && let Some((ticket, content)) = self.programs.waiting.pop_front()
+            && let Some((ticket, content)) = self.programs.waiting.pop()
         {
             self.programs.running += 1;
             let queue = Arc::clone(&self.queue);

@@ -1,23 +1,21 @@
 //! Names of messages to begin with, before any that waits in the schedule.
 //!
-//! A message for a destination that many others wait for already is put down again as a name, so that one slow or
-//! dead host never holds all the room that messages have.
+//! A message that could only join a crowd is put down again as a name, until there is room; of those that wait so
+//! their senders take turns.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use smap_common::spool::QueueId;
 
-use crate::plan::Destination;
+use super::room::Narrow;
 use crate::queue::Place;
-
-/// Messages that may wait for connections to one destination; the others wait as names.
-pub(super) const CROWD: usize = 100;
+use crate::turns::{Sender, Turns};
 
 /// Each name once.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     queue: VecDeque<(QueueId, Place)>,
-    parked: HashMap<Destination, VecDeque<(QueueId, Place)>>,
+    parked: HashMap<Narrow, Turns<Sender, (QueueId, Place)>>,
     known: HashSet<QueueId>,
 }
 
@@ -34,21 +32,18 @@ impl Fresh {
         Some((id, place))
     }
 
-    /// This one waits until there is room at its destination.
-    pub(super) fn park(&mut self, destination: Destination, id: QueueId, place: Place) {
+    /// This one waits until there is room.
+    pub(super) fn park(&mut self, at: Narrow, sender: Sender, id: QueueId, place: Place) {
         if self.known.insert(id) {
-            self.parked.entry(destination).or_default().push_back((id, place));
+            self.parked.entry(at).or_default().push(sender, (id, place));
         }
     }
 
-    /// Brings back whoever has room by now; `waiting` says how many wait at a destination.
-    pub(super) fn unpark(&mut self, waiting: impl Fn(&Destination) -> usize) {
-        for (destination, names) in &mut self.parked {
-            let there = waiting(destination);
-            if there <= CROWD / 2 {
-                let room = names.len().min(CROWD - there);
-                names.drain(..room).rev().for_each(|name| self.queue.push_front(name));
-            }
+    /// Brings back whoever has room by now; `lets_in` says how many are let in at a place.
+    pub(super) fn unpark(&mut self, lets_in: impl Fn(&Narrow) -> usize) {
+        for (at, names) in &mut self.parked {
+            let first: Vec<(QueueId, Place)> = std::iter::from_fn(|| names.pop()).take(lets_in(at)).collect();
+            first.into_iter().rev().for_each(|name| self.queue.push_front(name));
         }
         self.parked.retain(|_, names| !names.is_empty());
     }
@@ -64,21 +59,25 @@ impl Fresh {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::plan::Hop;
     use smap_common::clock::Timestamp;
-    use smap_common::smtp::client::Dialect;
+    use smap_common::smtp::command::Mail;
+
+    use super::*;
 
     fn id(number: u64) -> QueueId {
         QueueId::new(Timestamp::from_micros(1), number)
     }
 
-    fn destination() -> Destination {
-        Destination {
-            dialect: Dialect::Smtp,
-            hops: vec![Hop::Name("dead.example".to_owned(), 25)],
-            timeout: None,
-        }
+    fn narrow() -> Narrow {
+        Narrow::Program("/usr/bin/slow".to_owned())
+    }
+
+    fn sender(path: &str) -> Sender {
+        Sender::of(&Mail::parse(path.as_bytes()).unwrap())
+    }
+
+    fn rest(fresh: &mut Fresh) -> Vec<QueueId> {
+        std::iter::from_fn(|| fresh.pop()).map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -92,17 +91,28 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_crowded_place_comes_back_when_there_is_room() {
+    fn who_waits_in_a_crowd_comes_back_before_the_others_when_there_is_room() {
         let mut fresh = Fresh::default();
-        (0..150).for_each(|number| fresh.park(destination(), id(number), Place::Incoming));
-        fresh.unpark(|_| CROWD);
-        assert_eq!(fresh.pop(), None);
+        (0..3).for_each(|number| {
+            fresh.park(narrow(), sender("<a@x.example>"), id(number), Place::Incoming);
+        });
+        fresh.push(id(9), Place::Incoming);
+        fresh.unpark(|_| 2);
+        assert_eq!(rest(&mut fresh), [id(0), id(1), id(9)]);
         assert!(!fresh.is_empty());
-        fresh.unpark(|_| 10);
-        let first: Vec<QueueId> = std::iter::from_fn(|| fresh.pop()).map(|(id, _)| id).collect();
-        assert_eq!((first.len(), first[0]), (90, id(0)));
-        fresh.unpark(|_| 0);
-        assert_eq!(std::iter::from_fn(|| fresh.pop()).count(), 60);
+        fresh.unpark(|_| 2);
+        assert_eq!(rest(&mut fresh), [id(2)]);
         assert!(fresh.is_empty());
+    }
+
+    #[test]
+    fn senders_take_turns() {
+        let mut fresh = Fresh::default();
+        (0..3).for_each(|number| {
+            fresh.park(narrow(), sender("<a@x.example>"), id(number), Place::Incoming);
+        });
+        fresh.park(narrow(), sender("<b@x.example>"), id(9), Place::Incoming);
+        fresh.unpark(|_| 10);
+        assert_eq!(rest(&mut fresh), [id(0), id(9), id(1), id(2)]);
     }
 }

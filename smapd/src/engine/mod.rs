@@ -14,6 +14,7 @@ mod fresh;
 mod obey;
 mod orders;
 mod poison;
+mod room;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -63,8 +64,12 @@ const FIRST_CONNECTION: usize = 16;
 
 const _: () = assert!(FIRST_OPERATOR + MAX_CLIENTS <= FIRST_CONNECTION);
 
-/// Messages that are worked on at a time; the others wait as names.
+/// Messages that are worked on at a time; the others wait as names. Where the table allows more connections than
+/// these can use, twice as many as there may be connections.
 const MAX_ACTIVE: usize = 500;
+/// Of so many messages that are begun with one is taken from those that were deferred before, if any is due, however
+/// many new ones there are.
+const TURN_OF_DEFERRED: u64 = 4;
 /// Messages that are begun with before the loop looks at what has happened.
 const BEGIN_AT_ONCE: usize = 20;
 /// Threads for what waits for mailboxes: enough to keep a disk busy.
@@ -124,6 +129,7 @@ pub struct Engine {
     next_scan: Instant,
     /// Whether more could be begun with at once.
     more_is_due: bool,
+    begun: u64,
     /// Messages of a former smapd that were not looked at yet.
     backlog: std::vec::IntoIter<QueueId>,
     /// When the administrator was last told of a file that was set aside.
@@ -190,6 +196,7 @@ impl Engine {
             unsynced: Unsynced::default(),
             next_scan: Instant::now(),
             more_is_due: false,
+            begun: 0,
             backlog: Vec::new().into_iter(),
             last_letter: None,
             stopping: None,
@@ -338,22 +345,26 @@ impl Engine {
     /// written down.
     fn begin_due(&mut self) {
         self.more_is_due = false;
+        let most = MAX_ACTIVE.max(2 * limits(&self.site).all);
         for _ in 0..BEGIN_AT_ONCE {
-            if self.active.len() >= MAX_ACTIVE || self.stopping.is_some() {
+            if self.active.len() >= most || self.stopping.is_some() {
                 return;
             }
-            let has_room = self.active.len() + self.unsaved.len() < MAX_ACTIVE;
-            let fresh = if has_room { self.fresh.pop() } else { None };
-            let next = fresh.or_else(|| {
-                let due = self.schedule.take_due(Timestamp::now());
-                due.map(|id| (id, Place::Queue))
-            });
-            match next {
+            let has_room = self.active.len() + self.unsaved.len() < most;
+            match self.next_to_begin(has_room) {
                 Some((id, place)) => self.begin(id, place),
                 None => return,
             }
         }
         self.more_is_due = true;
+    }
+
+    fn next_to_begin(&mut self, has_room_for_fresh: bool) -> Option<(QueueId, Place)> {
+        self.begun += 1;
+        let deferred_first = self.begun.is_multiple_of(TURN_OF_DEFERRED);
+        let due = |engine: &mut Self| Some((engine.schedule.take_due(Timestamp::now())?, Place::Queue));
+        let fresh = |engine: &mut Self| if has_room_for_fresh { engine.fresh.pop() } else { None };
+        if deferred_first { due(self).or_else(|| fresh(self)) } else { fresh(self).or_else(|| due(self)) }
     }
 
     fn begin(&mut self, id: QueueId, place: Place) {

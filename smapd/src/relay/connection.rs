@@ -13,6 +13,8 @@ use crate::delivery::Teller;
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection is kept for the next message.
+const KEEP_IDLE: Duration = Duration::from_secs(2);
 
 /// What a connection wants of its owner.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) struct Connection {
     pub(super) was_ready: bool,
     /// Errands that were begun.
     pub(super) served: u32,
+    /// Whether it makes room for another.
+    pub(super) is_leaving: bool,
 }
 
 impl Connection {
@@ -69,6 +73,7 @@ impl Connection {
             idle_since: None,
             was_ready: false,
             served: 0,
+            is_leaving: false,
         })
     }
 
@@ -96,6 +101,17 @@ impl Connection {
         self.idle_since = None;
         self.action = Some(self.session.step(Input::Quit));
         self.be_patient();
+    }
+
+    /// Has it say goodbye, because others wait for a connection; only after [`Wish::Errand`].
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+        self.quit();
+    }
+
+    /// When it has to be looked at, if nothing happens before.
+    pub(super) fn due(&self) -> Instant {
+        self.idle_since.map_or(self.deadline, |since| since + KEEP_IDLE)
     }
 
     /// The connection is of no use any more: nothing more is sent, and what is already over stays so.

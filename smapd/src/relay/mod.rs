@@ -6,11 +6,13 @@
 mod connection;
 mod errand;
 mod fit;
+mod lookups;
 mod place;
 mod search;
 mod socket;
+mod window;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::time::{Duration, Instant};
@@ -22,33 +24,24 @@ use smap_common::smtp::client::{Trouble, Verdict};
 use self::connection::{Connection, Wish};
 use self::errand::report;
 pub use self::errand::{Errand, Finished};
+pub use self::lookups::Lookup;
+use self::lookups::{Lookups, Underway};
 use self::place::{Place, Targets};
 pub use self::search::{Answer, Asked};
 use self::search::{Search, Step};
 use crate::delivery::Report;
 use crate::exchangers::Ourselves;
 use crate::plan::Destination;
+use crate::turns::Sender;
 
-/// How long a connection is kept for the next message.
-const KEEP_IDLE: Duration = Duration::from_secs(2);
 /// How long looked-up addresses are used.
 const KEEP_ADDRESSES: Duration = Duration::from_secs(60);
-/// How long a host that refused one more connection is left with those that it has.
-const FULL: Duration = Duration::from_secs(5);
-/// How long a host that did not answer is taken to be down: whoever comes for it is deferred at once.
-const DOWN: Duration = Duration::from_secs(3);
-/// How long a name may take to be looked up.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(30);
+/// How often destinations that are of no use any more are forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+/// Errands that a connection may go on with while others wait for one.
+const TURN: u32 = 20;
 /// Octets read, or taken from the spool, at a time.
 const BUFFER: usize = 32 * 1024;
-
-/// What is being looked up.
-#[derive(Debug)]
-struct Underway {
-    destination: Destination,
-    question: Asked,
-    since: Instant,
-}
 
 /// Most connections.
 #[derive(Debug, Clone, Copy)]
@@ -57,15 +50,6 @@ pub struct Limits {
     pub all: usize,
     /// To one destination.
     pub each: usize,
-}
-
-/// What has to be looked up; the number comes back with the answer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Lookup {
-    /// The number.
-    pub number: u64,
-    /// The question.
-    pub question: Asked,
 }
 
 /// All connections to other hosts.
@@ -77,9 +61,14 @@ pub struct Relay {
     first_token: usize,
     places: HashMap<Destination, Place>,
     connections: Slab<(Destination, Connection)>,
-    lookups: HashMap<u64, Underway>,
-    unasked: Vec<Lookup>,
-    next_lookup: u64,
+    /// Destinations that have no connection because there are [`Limits::all`]; those that wait longest first.
+    hungry: VecDeque<Destination>,
+    /// Connections that say goodbye for the sake of those.
+    leaving: usize,
+    /// Nothing has to be looked at before.
+    look_again: Option<Instant>,
+    forget_at: Instant,
+    lookups: Lookups,
     finished: Vec<Finished>,
     buffer: Vec<u8>,
 }
@@ -95,9 +84,11 @@ impl Relay {
             first_token,
             places: HashMap::new(),
             connections: Slab::new(),
-            lookups: HashMap::new(),
-            unasked: Vec::new(),
-            next_lookup: 0,
+            hungry: VecDeque::new(),
+            leaving: 0,
+            look_again: None,
+            forget_at: Instant::now() + FORGET,
+            lookups: Lookups::default(),
             finished: Vec::new(),
             buffer: vec![0; BUFFER],
         }
@@ -106,12 +97,13 @@ impl Relay {
     /// A new table is in force.
     pub fn reconfigure(&mut self, ours: Ourselves, limits: Limits) {
         (self.ours, self.limits) = (ours, limits);
+        self.feed_the_hungry();
     }
 
     /// Takes an errand.
     pub fn submit(&mut self, destination: &Destination, errand: Errand) {
         let place = self.places.entry(destination.clone()).or_default();
-        place.waiting.push_back(errand);
+        place.waiting.push(Sender::of(&errand.transaction.mail), errand);
         self.pump(destination);
     }
 
@@ -122,16 +114,13 @@ impl Relay {
 
     /// What is to be looked up.
     pub fn take_lookups(&mut self) -> Vec<Lookup> {
-        std::mem::take(&mut self.unasked)
+        self.lookups.take_unasked()
     }
 
     /// When something has to be looked at again, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let connections = self.connections.iter().map(|(_, (_, connection))| {
-            connection.idle_since.map_or(connection.deadline, |since| since + KEEP_IDLE)
-        });
-        connections.chain(self.lookups.values().map(|asked| asked.since + LOOKUP_PATIENCE)).min()
+        self.lookups.next_deadline().into_iter().chain(self.look_again).min()
     }
 
     /// Something happened on the socket of this token.
@@ -143,7 +132,7 @@ impl Relay {
 
     /// A question was answered.
     pub fn resolved(&mut self, number: u64, answer: Answer) {
-        let Some(Underway { destination, question, .. }) = self.lookups.remove(&number) else { return };
+        let Some(Underway { destination, question, .. }) = self.lookups.answered(number) else { return };
         let place = self.places.get_mut(&destination);
         if let Some(search) = place.and_then(|place| place.search.as_mut()) {
             search.heard(question, answer);
@@ -157,42 +146,67 @@ impl Relay {
         self.places.get(destination).map_or(0, |place| place.waiting.len())
     }
 
+    /// How many of them are of this sender.
+    #[must_use]
+    pub fn waiting_of(&self, destination: &Destination, sender: &Sender) -> usize {
+        self.places.get(destination).map_or(0, |place| place.waiting.len_of(sender))
+    }
+
+    /// Whether the destination answers: a server there has agreed to talk, and still does.
+    #[must_use]
+    pub fn is_working(&self, destination: &Destination) -> bool {
+        self.places.get(destination).is_some_and(|place| place.working() > 0)
+    }
+
     /// Nobody is taken to be down or full any more: the administrator knows better.
     pub fn forget_troubles(&mut self) {
-        self.places.values_mut().for_each(|place| (place.down, place.full_until) = (None, None));
+        self.places.values_mut().for_each(|place| place.window.forget());
     }
 
     /// Ends what has taken too long.
     pub fn tick(&mut self, now: Instant) {
-        let late = self.lookups.iter().filter(|(_, underway)| underway.since + LOOKUP_PATIENCE <= now);
-        let unanswered: Vec<(u64, Answer)> =
-            late.map(|(number, late)| (*number, late.question.unanswered("nobody has answered"))).collect();
-        for (number, answer) in unanswered {
+        for (number, answer) in self.lookups.unanswered(now) {
             self.resolved(number, answer);
         }
-        let keys: Vec<usize> = self.connections.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            let Some((destination, connection)) = self.connections.get_mut(key) else { continue };
-            match connection.idle_since {
-                Some(since) if since + KEEP_IDLE <= now => {
-                    if let Some(place) = self.places.get_mut(destination) {
-                        place.idle.retain(|idle| *idle != key);
-                    }
-                    connection.quit();
-                    self.drive(key);
-                }
-                None if connection.deadline <= now => {
-                    connection.lose(Trouble::TimedOut);
-                    self.drive(key);
-                }
-                _ => {}
+        if self.look_again.is_some_and(|at| at <= now) {
+            self.end_the_late(now);
+        }
+        if self.forget_at <= now {
+            self.places.retain(|_, place| place.is_of_use(now));
+            self.forget_at = now + FORGET;
+        }
+    }
+
+    fn end_the_late(&mut self, now: Instant) {
+        let late = self.connections.iter().filter(|(_, (_, connection))| connection.due() <= now);
+        let late: Vec<usize> = late.map(|(key, _)| key).collect();
+        for key in late {
+            let Some((_, connection)) = self.connections.get_mut(key) else { continue };
+            if connection.idle_since.is_some() {
+                self.dismiss(key);
+            } else {
+                connection.lose(Trouble::TimedOut);
+                self.drive(key);
             }
         }
+        self.look_again = self.connections.iter().map(|(_, (_, connection))| connection.due()).min();
     }
 
     /// Says goodbye on every connection that has nothing to do.
     pub fn close_idle(&mut self) {
-        self.tick(Instant::now() + KEEP_IDLE);
+        let idle = self.connections.iter().filter(|(_, (_, connection))| connection.idle_since.is_some());
+        let idle: Vec<usize> = idle.map(|(key, _)| key).collect();
+        idle.into_iter().for_each(|key| self.dismiss(key));
+    }
+
+    /// Says goodbye on a connection that has nothing to do.
+    fn dismiss(&mut self, key: usize) {
+        let Some((destination, connection)) = self.connections.get_mut(key) else { return };
+        if let Some(place) = self.places.get_mut(destination) {
+            place.idle.retain(|idle| *idle != key);
+        }
+        connection.quit();
+        self.drive(key);
     }
 
     /// Gives errands that wait to connections that can take them, and makes connections.
@@ -203,7 +217,7 @@ impl Relay {
                 return;
             }
             if let Some(key) = place.idle.pop() {
-                let errand = place.waiting.pop_front();
+                let errand = place.waiting.pop();
                 if let (Some((_, connection)), Some(errand)) = (self.connections.get_mut(key), errand) {
                     connection.begin(errand, &mut self.buffer);
                     self.drive(key);
@@ -220,11 +234,15 @@ impl Relay {
                 Targets::None(report) => return self.give_up(destination, &report),
             }
             let Some(place) = self.places.get(destination) else { return };
-            let full = place.connections >= self.limits.each || self.connections.len() >= self.limits.all;
-            if full || place.has_enough(Instant::now()) {
+            if place.connections >= self.limits.each || !place.wants_one_more(Instant::now()) {
                 return;
             }
-            self.connect(destination);
+            if self.connections.len() >= self.limits.all {
+                return self.wait_in_line(destination);
+            }
+            if !self.connect(destination) {
+                return;
+            }
         }
     }
 
@@ -237,7 +255,7 @@ impl Relay {
         let search = place.search.get_or_insert_with(|| Search::new(RandomState::new().hash_one(())));
         let found = match search.step(&destination.hops, &self.ours) {
             Step::Ask(questions) => {
-                self.ask(destination, questions);
+                questions.into_iter().for_each(|question| self.lookups.ask(destination, question));
                 return Targets::Asked;
             }
             Step::Found(targets) => Ok(targets),
@@ -253,22 +271,10 @@ impl Relay {
         Targets::Known
     }
 
-    fn ask(&mut self, destination: &Destination, questions: Vec<Asked>) {
-        for question in questions {
-            self.next_lookup += 1;
-            let asked = Underway {
-                destination: destination.clone(),
-                question: question.clone(),
-                since: Instant::now(),
-            };
-            self.lookups.insert(self.next_lookup, asked);
-            self.unasked.push(Lookup { number: self.next_lookup, question });
-        }
-    }
-
-    fn connect(&mut self, destination: &Destination) {
-        let Some(place) = self.places.get_mut(destination) else { return };
-        let Some(target) = place.targets.get(place.preferred).cloned() else { return };
+    /// Makes a connection; says whether another may be tried.
+    fn connect(&mut self, destination: &Destination) -> bool {
+        let Some(place) = self.places.get_mut(destination) else { return false };
+        let Some(target) = place.targets.get(place.preferred).cloned() else { return false };
         let opened = Connection::open(target, destination.dialect, &self.ours.name, destination.timeout);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
@@ -281,10 +287,21 @@ impl Relay {
             Ok(connection) => {
                 place.connections += 1;
                 place.pending += 1;
+                let due = connection.due();
                 entry.insert((destination.clone(), connection));
+                self.look_at(due);
             }
-            Err(error) => self.unreachable(destination, &trouble_of(&error)),
+            Err(error) if is_ours(&error) && !self.connections.is_empty() => {
+                self.wait_in_line(destination);
+                return false;
+            }
+            Err(error) => self.unreachable(destination, &Trouble::Unreachable(error.to_string())),
         }
+        true
+    }
+
+    fn look_at(&mut self, due: Instant) {
+        self.look_again = Some(self.look_again.map_or(due, |at| at.min(due)));
     }
 
     fn drive(&mut self, key: usize) {
@@ -293,9 +310,11 @@ impl Relay {
             let was_ready = connection.was_ready;
             let wish = connection.drive(&mut self.buffer);
             let newly_ready = connection.was_ready && !was_ready;
-            let destination = destination.clone();
+            let (destination, due) = (destination.clone(), connection.due());
+            self.look_at(due);
             if newly_ready && let Some(place) = self.places.get_mut(&destination) {
                 place.pending -= 1;
+                place.window.answered(place.count(), Instant::now());
             }
             match wish {
                 Wish::Nothing => return,
@@ -314,11 +333,18 @@ impl Relay {
         }
     }
 
-    /// Gives a free connection the next errand; says whether there was one.
+    /// Gives a free connection the next errand, or the goodbye if others wait for one; says whether it goes on.
     fn find_work(&mut self, destination: &Destination, key: usize) -> bool {
         let Some(place) = self.places.get_mut(destination) else { return false };
         let Some((_, connection)) = self.connections.get_mut(key) else { return false };
-        match place.waiting.pop_front() {
+        let had_its_turn = place.connections > 1 || connection.served >= TURN;
+        if self.leaving < self.hungry.len() && (had_its_turn || place.waiting.is_empty()) {
+            place.idle.retain(|idle| *idle != key);
+            self.leaving += 1;
+            connection.leave();
+            return true;
+        }
+        match place.waiting.pop() {
             Some(errand) => {
                 place.idle.retain(|idle| *idle != key);
                 connection.begin(errand, &mut self.buffer);
@@ -340,7 +366,11 @@ impl Relay {
         let teller = connection.teller();
         let Some(place) = self.places.get_mut(destination) else { return };
         // A connection that was kept may have been closed at its other end meanwhile: that is no attempt.
-        let again = errand.attempts + 1 < place.targets.len() || (reused && errand.attempts == 0);
+        let was_closed = reused && errand.attempts == 0;
+        let again = errand.attempts + 1 < place.targets.len() || was_closed;
+        if !was_closed && verdicts.iter().any(|verdict| verdict.elsewhere) {
+            place.window.lost(place.count(), Instant::now());
+        }
         let (mut reports, mut rest) = (Vec::new(), Vec::new());
         for (index, (number, verdict)) in errand.numbers.iter().zip(verdicts).enumerate() {
             if verdict.elsewhere && again {
@@ -354,10 +384,10 @@ impl Relay {
         }
         if !rest.is_empty() {
             // This host gave up on us, and not only a connection that was kept: the next one is asked.
-            if !(reused && errand.attempts == 0) {
+            if !was_closed {
                 place.preferred = (place.preferred + 1) % place.targets.len().max(1);
             }
-            place.waiting.push_front(errand.only(&rest));
+            place.waiting.push_again(Sender::of(&errand.transaction.mail), errand.only(&rest));
         }
     }
 
@@ -368,15 +398,15 @@ impl Relay {
         let Some(place) = self.places.get_mut(destination) else { return };
         place.connections -= 1;
         place.idle.retain(|idle| *idle != key);
+        self.leaving -= usize::from(connection.is_leaving);
         if !connection.was_ready {
             place.pending -= 1;
             let trouble = trouble.unwrap_or(Trouble::Closed);
             self.unreachable(destination, &trouble);
         }
         // Who has no connection at all comes before who has just had one.
-        self.pump_those_who_wait();
+        self.feed_the_hungry();
         self.pump(destination);
-        self.places.retain(|_, place| !place.waiting.is_empty() || place.connections > 0 || place.is_fresh());
     }
 
     /// One address did not answer: the next is tried, and after the last all who wait are deferred.
@@ -384,13 +414,13 @@ impl Relay {
         let Some(place) = self.places.get_mut(destination) else { return };
         if place.working() > 0 {
             // It takes no more than it has: one too many is no reason to give anything up.
-            place.full_until = Some(Instant::now() + FULL);
+            place.window.refused(place.count(), Instant::now());
             return;
         }
         place.preferred += 1;
         if place.preferred >= place.targets.len() {
             place.preferred = 0;
-            place.down = Some((Instant::now() + DOWN, trouble.clone()));
+            place.window.is_down(trouble.clone(), Instant::now());
             let report = place.unreachable(trouble);
             self.give_up(destination, &report);
         }
@@ -399,30 +429,40 @@ impl Relay {
     /// The same befalls all who wait.
     fn give_up(&mut self, destination: &Destination, report: &Report) {
         let Some(place) = self.places.get_mut(destination) else { return };
-        for errand in place.waiting.drain(..) {
+        while let Some(errand) = place.waiting.pop() {
             let reports = errand.numbers.iter().map(|number| (*number, report.clone())).collect();
             self.finished.push(Finished { ticket: errand.ticket, reports });
         }
     }
 
-    /// A connection has become free for somebody else.
-    fn pump_those_who_wait(&mut self) {
-        if self.connections.len() >= self.limits.all {
+    /// There are as many connections as there may be. Who has none is in line for the next that ends, and one that
+    /// has nothing to do ends now.
+    fn wait_in_line(&mut self, destination: &Destination) {
+        if self.places.get(destination).is_some_and(|place| place.connections > 0) {
             return;
         }
-        let hungry = |place: &Place| !place.waiting.is_empty() && place.connections == 0;
-        let waiting: Vec<Destination> = self
-            .places
-            .iter()
-            .filter(|(_, place)| hungry(place))
-            .map(|(destination, _)| destination.clone())
-            .collect();
-        for destination in waiting {
+        if !self.hungry.contains(destination) {
+            self.hungry.push_back(destination.clone());
+        }
+        let idle = self.connections.iter().filter(|(_, (_, connection))| connection.idle_since.is_some());
+        if let Some((key, _)) = idle.min_by_key(|(_, (_, connection))| connection.idle_since) {
+            self.drive(key);
+        }
+    }
+
+    /// Connections have become free for those in line.
+    fn feed_the_hungry(&mut self) {
+        while self.connections.len() < self.limits.all
+            && let Some(destination) = self.hungry.pop_front()
+        {
             self.pump(&destination);
         }
     }
 }
 
-fn trouble_of(error: &io::Error) -> Trouble {
-    Trouble::Unreachable(error.to_string())
+/// Whether it says nothing of the other side: this machine has no descriptors or no memory left.
+fn is_ours(error: &io::Error) -> bool {
+    [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOBUFS, nix::libc::ENOMEM]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(*errno))
 }

@@ -1,6 +1,5 @@
 //! One destination: who waits for it, which connections it has, where it is.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use smap_common::smtp::client::Trouble;
@@ -8,12 +7,14 @@ use smap_common::smtp::client::Trouble;
 use super::Errand;
 use super::search::Search;
 use super::socket::Target;
+use super::window::{Count, Window};
 use crate::delivery::Report;
+use crate::turns::{Sender, Turns};
 
 /// A destination and who waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    pub(super) waiting: VecDeque<Errand>,
+    pub(super) waiting: Turns<Sender, Errand>,
     pub(super) connections: usize,
     /// Connections that are being made, or have not been ready yet.
     pub(super) pending: usize,
@@ -24,10 +25,7 @@ pub(super) struct Place {
     pub(super) search: Option<Search>,
     /// Which target is connected to next.
     pub(super) preferred: usize,
-    /// Until when no more connections are tried beside those that work.
-    pub(super) full_until: Option<Instant>,
-    /// Until when nobody is asked, and what was the trouble.
-    pub(super) down: Option<(Instant, Trouble)>,
+    pub(super) window: Window,
 }
 
 /// What is known of where a destination is.
@@ -40,8 +38,7 @@ pub(super) enum Targets {
 impl Place {
     /// What keeps this destination from being asked now.
     pub(super) fn is_down(&self, now: Instant) -> Option<Trouble> {
-        let (until, trouble) = self.down.as_ref()?;
-        (*until > now && self.connections == 0).then(|| trouble.clone())
+        self.window.trouble(now).filter(|_| self.connections == 0).cloned()
     }
 
     /// Connections over which the server has agreed to talk.
@@ -49,11 +46,18 @@ impl Place {
         self.connections - self.pending
     }
 
-    /// Whether no further connection is wanted now. A host that has not answered gets one at a time, one that
-    /// answers gets as many more as it already has.
-    pub(super) fn has_enough(&self, now: Instant) -> bool {
-        let full = self.working() > 0 && self.full_until.is_some_and(|until| until > now);
-        full || self.pending >= self.waiting.len().min(self.working().max(1))
+    pub(super) fn count(&self) -> Count {
+        Count { all: self.connections, pending: self.pending }
+    }
+
+    /// Whether a further connection is wanted now.
+    pub(super) fn wants_one_more(&self, now: Instant) -> bool {
+        self.window.has_room(self.count(), self.waiting.len(), now)
+    }
+
+    /// Whether it is kept.
+    pub(super) fn is_of_use(&self, now: Instant) -> bool {
+        !self.waiting.is_empty() || self.connections > 0 || self.is_fresh() || self.window.matters(now)
     }
 
     pub(super) fn is_fresh(&self) -> bool {

@@ -135,7 +135,7 @@ fn a_message_that_just_came_can_be_held() {
         let text = list(&post, &["--held"]);
         text.ends_with("; 120 held\n").then_some(())
     });
-    let _given_up = smapd.process().wait_for_logs(100, |line| line.contains(" status=deferred "));
+    let _given_up = smapd.process().wait_for_logs(1, |line| line.contains(" status=deferred "));
     eventually("nothing is left in incoming/", || post.names("incoming").is_empty().then_some(()));
     assert!(ids.iter().all(|id| post.names("queue").contains(id)));
 }
