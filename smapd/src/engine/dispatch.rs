@@ -1,10 +1,9 @@
 //! Jobs on their way to those who do them, and what comes back.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use smap_common::address::Address;
@@ -23,8 +22,7 @@ use crate::exchangers::Exchanger;
 use crate::notify::Kind;
 use crate::plan::{self, Job, Program, Way};
 use crate::relay::{self, Asked, Errand};
-use crate::runner::{self, Request};
-use crate::turns::{Sender, Turns};
+use crate::turns::Sender;
 
 /// What a worker gives back.
 #[derive(Debug)]
@@ -62,13 +60,6 @@ pub(super) enum Ticket {
     Sync,
     /// An operator's messages are looked for.
     Search,
-}
-
-/// Programs: as many as may run, and those that wait for room, by their paths.
-#[derive(Debug, Default)]
-pub(super) struct Programs {
-    pub(super) waiting: Turns<String, (u64, Content)>,
-    running: usize,
 }
 
 impl Engine {
@@ -282,59 +273,8 @@ impl Engine {
         }
     }
 
-    /// Prepares bodies for as many programs as may run at a time.
-    fn start_programs(&mut self) {
-        let most = usize::try_from(self.site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
-        while self.programs.running < most
-            && let Some((ticket, content)) = self.programs.waiting.pop()
-        {
-            self.programs.running += 1;
-            let queue = Arc::clone(&self.queue);
-            self.workers.submit(ticket, move || Done::Body(body(&content, queue.queue_path())));
-        }
-    }
-
-    /// A program has ended, or was never started: there is room for another.
-    fn program_over(&mut self, ticket: u64, report: &Report) {
-        self.programs.running -= 1;
-        let alone = match self.tickets.get(&ticket) {
-            Some(Ticket::Job { job, .. }) => job.recipients.len() == 1,
-            Some(Ticket::Notice { .. } | Ticket::Letter | Ticket::Sync | Ticket::Search) | None => true,
-        };
-        if report.outcome == Outcome::Failed && !alone {
-            self.split(ticket);
-        } else {
-            self.reported_all(ticket, report);
-        }
-        self.start_programs();
-    }
-
-    /// Has the runner start a program on its body.
-    fn run(&mut self, ticket: u64, body: OwnedFd) {
-        let Some(Ticket::Job { id, job, .. }) = self.tickets.get(&ticket) else { return };
-        let (Way::Program(program), Some(active)) = (&job.way, self.active.get(id)) else { return };
-        let request = Request {
-            job: ticket,
-            argv: program.argv.iter().map(Into::into).collect(),
-            env: environment(active, job),
-            deadline: program.deadline,
-        };
-        if let Err(error) = self.runner.ask(&request, body.as_fd()) {
-            self.program_over(ticket, &local_trouble(&error));
-        }
-    }
-
-    pub(super) fn programs_ended(&mut self) -> io::Result<()> {
-        let mut responses = Vec::new();
-        self.runner.answers(&mut responses)?;
-        for response in responses {
-            self.program_over(response.job, &runner::judge(&response.ending, &response.output));
-        }
-        Ok(())
-    }
-
     /// One status speaks for several recipients: each is tried alone before any of them is given up.
-    fn split(&mut self, ticket: u64) {
+    pub(super) fn split(&mut self, ticket: u64) {
         let Some(Ticket::Job { id, job, .. }) = self.tickets.remove(&ticket) else { return };
         let Some(active) = self.active.get_mut(&id) else { return };
         active.outstanding -= 1;
@@ -342,7 +282,7 @@ impl Engine {
         self.send_out(id, jobs);
     }
 
-    fn reported_all(&mut self, ticket: u64, report: &Report) {
+    pub(super) fn reported_all(&mut self, ticket: u64, report: &Report) {
         let Some(Ticket::Job { job, .. }) = self.tickets.get(&ticket) else { return };
         let reports: Vec<(u32, Report)> =
             job.recipients.iter().map(|number| (*number, report.clone())).collect();
@@ -376,31 +316,7 @@ fn exchanger(record: Mx) -> Exchanger {
     Exchanger { preference: record.preference, host: record.exchange.to_string() }
 }
 
-/// The body as a file without a name, for the program's standard input.
-fn body(content: &Content, folder: &Path) -> io::Result<OwnedFd> {
-    let mut output = BufWriter::new(tempfile::tempfile_in(folder)?);
-    content.write_local(&mut output)?;
-    let mut file: File = output.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.flush()?;
-    file.rewind()?;
-    Ok(file.into())
-}
-
-/// What a program is told beside its arguments.
-fn environment(active: &Active, job: &Job) -> Vec<(String, String)> {
-    let envelope = active.envelope();
-    let sender = envelope.mail.sender.address().map(ToString::to_string).unwrap_or_default();
-    let mut environment =
-        vec![("SENDER".to_owned(), sender), ("QUEUE_ID".to_owned(), envelope.id.to_string())];
-    if let [number] = job.recipients.as_slice()
-        && let Some(recipient) = envelope.recipient(*number)
-    {
-        environment.push(("RECIPIENT".to_owned(), recipient.address.to_string()));
-    }
-    environment
-}
-
-fn local_trouble(error: &io::Error) -> Report {
+pub(super) fn local_trouble(error: &io::Error) -> Report {
     Report::deferred(smap_common::status::Status::transient(3, 0), format!("local trouble: {error}"))
 }
 

@@ -14,6 +14,7 @@ mod fresh;
 mod obey;
 mod orders;
 mod poison;
+mod programs;
 mod room;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -37,10 +38,11 @@ use smap_common::spool::{Opened, QueueId};
 
 use self::active::Active;
 use self::control::Operators;
-use self::dispatch::{Done, Programs, Ticket};
+use self::dispatch::{Done, Ticket};
 use self::durable::Unsynced;
 use self::fresh::Fresh;
 pub use self::orders::block_signals;
+use self::programs::Programs;
 use crate::content::Content;
 use crate::control::{Control, MAX_CLIENTS};
 use crate::exchangers::Ourselves;
