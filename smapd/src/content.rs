@@ -12,6 +12,8 @@ use smap_common::clock::Timestamp;
 use smap_common::envelope::{Envelope, Greeting};
 use smap_common::spool::Message;
 
+use self::stamps::Stamps;
+
 mod encoder;
 mod fields;
 mod lines;
@@ -19,6 +21,7 @@ mod needs;
 mod parts;
 mod reader;
 mod recode;
+mod stamps;
 #[cfg(test)]
 mod tests;
 
@@ -27,11 +30,16 @@ pub use parts::Obstacle;
 pub use reader::Reader;
 pub use recode::Recoder;
 
+/// Octets of a header that are read at once: most are shorter.
+const HEADER_CHUNK: usize = 16 * 1024;
+
 /// A message for one delivery.
 #[derive(Debug, Clone)]
 pub struct Content {
     /// Header fields of ours, CRLF lines, that go before everything else.
     trace: String,
+    /// Whom the trace names as the one that it was delivered to.
+    stamped: Option<Address>,
     message: Arc<Message>,
     needs: Known,
 }
@@ -47,7 +55,7 @@ impl Content {
     }
 
     fn new(trace: String, message: &Arc<Message>) -> Self {
-        Self { trace, message: Arc::clone(message), needs: Known::default() }
+        Self { trace, stamped: None, message: Arc::clone(message), needs: Known::default() }
     }
 
     /// The same, with what other deliveries of the message know of it.
@@ -65,13 +73,36 @@ impl Content {
             envelope.mail.sender,
             received(envelope, hostname)
         );
-        Self::new(trace, message)
+        Self { stamped: Some(to.clone()), ..Self::new(trace, message) }
     }
 
     /// The header fields of ours, CRLF lines.
     #[must_use]
     pub fn trace(&self) -> &str {
         &self.trace
+    }
+
+    /// To whom this message was delivered before and has come back from: whom its trace would name once more.
+    /// Only the header is read for it.
+    ///
+    /// # Errors
+    /// The spool cannot be read, or its file became shorter.
+    pub fn comes_back_from(&self) -> io::Result<Option<&Address>> {
+        let Some(to) = &self.stamped else { return Ok(None) };
+        let body = &self.message.body;
+        let mut buffer = vec![0; HEADER_CHUNK.min(usize::try_from(body.length()).unwrap_or(HEADER_CHUNK))];
+        let (mut stamps, mut offset) = (Stamps::of(to), 0);
+        while offset < body.length() {
+            let read = body.read_at(offset, &mut buffer)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if !stamps.take(buffer.get(..read).unwrap_or_default()) {
+                break;
+            }
+            offset += u64::try_from(read).unwrap_or(u64::MAX);
+        }
+        Ok(stamps.finish().then_some(to))
     }
 
     /// The message under them.

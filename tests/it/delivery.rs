@@ -6,6 +6,7 @@ mod control;
 mod conversion;
 mod crowd;
 mod fairness;
+mod loops;
 mod mailboxes;
 mod names;
 pub(crate) mod notifications;
@@ -35,6 +36,7 @@ pub(crate) fn tests() -> Vec<Test> {
         control::tests(),
         crowd::tests(),
         fairness::tests(),
+        loops::tests(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use smap_common::spool::Outcome;
 use smap_common::status::Status;
 
+use crate::content::Content;
+
 pub mod maildir;
 pub mod mbox;
 
@@ -69,6 +71,27 @@ impl Report {
     fn new(outcome: Outcome, status: Status, reply: String) -> Self {
         Self { outcome, status, relay: String::new(), reply, teller: Teller::Us }
     }
+}
+
+/// The end of a message that has come back from where it would go once more (RFC 5321 section 6.3): it never ends
+/// otherwise, or after a hundred deliveries.
+///
+/// # Errors
+/// How the attempt ended.
+pub fn check_for_loop(content: &Content) -> Result<(), Report> {
+    match content.comes_back_from() {
+        Ok(None) => Ok(()),
+        Ok(Some(to)) => {
+            let reply = format!("a mail loop: its Delivered-To: says that it was delivered to <{to}> before");
+            Err(Report::failed(Status::permanent(4, 6), reply))
+        }
+        Err(error) => Err(local_trouble(&error)),
+    }
+}
+
+/// Something of this machine fails, and nobody knows for how long.
+pub fn local_trouble(error: &io::Error) -> Report {
+    Report::deferred(Status::transient(3, 0), format!("local trouble: {error}"))
 }
 
 /// A file of this machine could not be written. Nothing of that is the sender's fault, so nothing of it is

@@ -17,7 +17,7 @@ use super::Engine;
 use super::active::{Active, Conclusion};
 use super::room::Narrow;
 use crate::content::Content;
-use crate::delivery::{Report, maildir, mbox};
+use crate::delivery::{Report, check_for_loop, maildir, mbox};
 use crate::exchangers::Exchanger;
 use crate::notify::Kind;
 use crate::plan::{self, Job, Program, Way};
@@ -29,7 +29,7 @@ use crate::turns::Sender;
 pub(super) enum Done {
     Delivered(Report),
     /// The body for a program.
-    Body(io::Result<OwnedFd>),
+    Body(Result<OwnedFd, Report>),
     /// A notification is stored.
     Stored(io::Result<QueueId>),
     Synced(io::Result<()>),
@@ -128,8 +128,12 @@ impl Engine {
             }
             Way::Maildir(folder) => {
                 let host = self.site.hostname.to_string();
-                self.workers
-                    .submit(ticket, move || Done::Delivered(maildir::deliver(&folder, &host, &content)));
+                self.workers.submit(ticket, move || {
+                    Done::Delivered(match check_for_loop(&content) {
+                        Ok(()) => maildir::deliver(&folder, &host, &content),
+                        Err(report) => report,
+                    })
+                });
             }
             Way::Mbox(file) => match self.mboxes.get_mut(&file) {
                 Some(waiting) => waiting.push_back((ticket, content)),
@@ -167,7 +171,10 @@ impl Engine {
     fn write_mbox(&mut self, file: PathBuf, ticket: u64, content: Content) {
         self.workers.submit(ticket, move || {
             let sender = &content.message().envelope.mail.sender;
-            Done::Delivered(mbox::deliver(&file, sender, &content, Timestamp::now()))
+            Done::Delivered(match check_for_loop(&content) {
+                Ok(()) => mbox::deliver(&file, sender, &content, Timestamp::now()),
+                Err(report) => report,
+            })
         });
     }
 
@@ -252,7 +259,7 @@ impl Engine {
             match done {
                 Done::Delivered(report) => self.mailbox_over(ticket, &report),
                 Done::Body(Ok(body)) => self.run(ticket, body),
-                Done::Body(Err(error)) => self.program_over(ticket, &local_trouble(&error)),
+                Done::Body(Err(report)) => self.program_over(ticket, &report),
                 Done::Stored(result) => self.stored(ticket, result),
                 Done::Names(names) => {
                     let names = names.unwrap_or_else(|error| {
@@ -314,10 +321,6 @@ impl Engine {
 
 fn exchanger(record: Mx) -> Exchanger {
     Exchanger { preference: record.preference, host: record.exchange.to_string() }
-}
-
-pub(super) fn local_trouble(error: &io::Error) -> Report {
-    Report::deferred(smap_common::status::Status::transient(3, 0), format!("local trouble: {error}"))
 }
 
 pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report: &Report, now: Timestamp) {

@@ -10,9 +10,9 @@ use smap_common::spool::Outcome;
 
 use super::Engine;
 use super::active::Active;
-use super::dispatch::{Done, Ticket, local_trouble};
+use super::dispatch::{Done, Ticket};
 use crate::content::Content;
-use crate::delivery::Report;
+use crate::delivery::{Report, check_for_loop, local_trouble};
 use crate::plan::{Job, Way};
 use crate::runner::{self, Request};
 use crate::turns::Turns;
@@ -33,7 +33,7 @@ impl Engine {
         {
             self.programs.running += 1;
             let queue = Arc::clone(&self.queue);
-            self.workers.submit(ticket, move || Done::Body(body(&content, queue.queue_path())));
+            self.workers.submit(ticket, move || Done::Body(prepare(&content, queue.queue_path())));
         }
     }
 
@@ -75,6 +75,12 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The body, unless it has come back from the program.
+fn prepare(content: &Content, folder: &Path) -> Result<OwnedFd, Report> {
+    check_for_loop(content)?;
+    body(content, folder).map_err(|error| local_trouble(&error))
 }
 
 /// The body as a file without a name, for the program's standard input.
