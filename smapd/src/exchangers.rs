@@ -6,6 +6,7 @@
 //! of a domain of his own. Guarantees that mail is never given to ourselves, that what one domain says keeps us
 //! busy with so many hosts and no more, and that only what will not change is final.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -17,6 +18,7 @@ use smap_common::spool::Outcome as Ending;
 use smap_common::status::Status;
 
 use crate::delivery::Report;
+use crate::plan::labels;
 
 #[cfg(test)]
 mod tests;
@@ -67,7 +69,7 @@ impl Ourselves {
             DomainPattern::Below(_) => None,
         });
         let addresses = listen.chain(literals).chain(site.hostname.literal());
-        Self { name: site.hostname.to_string(), addresses: addresses.map(|ip| ip.to_canonical()).collect() }
+        Self { name: name_of(site), addresses: addresses.map(|ip| ip.to_canonical()).collect() }
     }
 
     /// Whether who connects to this address talks to this machine. `0.0.0.0` and `::` lead there too.
@@ -76,6 +78,12 @@ impl Ourselves {
         let address = address.to_canonical();
         address.is_loopback() || address.is_unspecified() || self.addresses.contains(&address)
     }
+}
+
+/// Our name as it would stand in the DNS.
+fn name_of(site: &Site) -> String {
+    let name = site.hostname.to_string();
+    labels::to_ascii(&name).map(Cow::into_owned).unwrap_or(name)
 }
 
 /// Mail for this domain comes back to us.

@@ -22,6 +22,7 @@ use smap_common::status::Status;
 use crate::delivery::Report;
 use crate::exchangers::{self, Ourselves};
 
+pub mod labels;
 #[cfg(test)]
 mod tests;
 
@@ -243,16 +244,22 @@ fn smtp_hop(site: &Site, hop: &NextHop, domain: &Domain) -> Result<Hop, Report> 
             Ok(Hop::Mx(host.clone(), *port, named_by))
         }
         NextHop::RecipientDomain => match (domain.name(), domain.literal()) {
-            (Some(name), _) if name.is_ascii() => Ok(Hop::Mx(name.to_owned(), SMTP_PORT, NamedBy::Recipient)),
+            (Some(name), _) => exchangers_of(name),
             (None, Some(address)) if !Ourselves::of(site).have(address) => {
                 Ok(Hop::Address(address.to_canonical(), SMTP_PORT))
             }
             (None, _) => Err(exchangers::loops_back(&domain.to_string())),
-            (Some(name), _) => {
-                let reply = format!("{name} is not the ASCII name of a domain and cannot be looked up");
-                Err(Report::failed(Status::permanent(1, 2), reply))
-            }
         },
+    }
+}
+
+fn exchangers_of(name: &str) -> Result<Hop, Report> {
+    match labels::to_ascii(name) {
+        Some(ascii) => Ok(Hop::Mx(ascii.into_owned(), SMTP_PORT, NamedBy::Recipient)),
+        None => {
+            let reply = format!("{name} cannot be looked up: it is not a name of IDNA (RFC 5891)");
+            Err(Report::failed(Status::permanent(1, 2), reply))
+        }
     }
 }
 

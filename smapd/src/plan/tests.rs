@@ -155,8 +155,20 @@ fn an_address_literal_of_ours_is_a_loop() {
 }
 
 #[test]
+fn a_domain_beyond_ascii_is_asked_for_by_its_other_name() {
+    let by_mx = |domain: &str| Hop::Mx(domain.to_owned(), 25, NamedBy::Recipient);
+    assert_eq!(hops("by-mx", "x@Bücher.example"), [by_mx("xn--bcher-kva.example")]);
+    let inside = Hop::Address([10, 0, 0, 5].into(), 25);
+    assert_eq!(hops("by-mx", "x@sub.ü.example"), [by_mx("sub.xn--tda.example"), inside]);
+    // Both spellings are one destination.
+    assert_eq!(all("by-mx", "a@b", &["x@bücher.example", "y@xn--bcher-kva.example"]).len(), 1);
+}
+
+#[test]
 fn a_domain_that_cannot_be_asked_for_fails_unless_another_hop_takes_it() {
-    let [job] = all("by-mx", "a@b", &["x@ü.example"]).try_into().unwrap();
+    let [job] = all("by-mx", "a@b", &["x@\u{308}ü.example"]).try_into().unwrap();
+    let Way::Settled(report) = &job.way else { panic!() };
+    assert!(report.reply.contains("\u{308}ü.example cannot be looked up"), "{}", report.reply);
     assert_eq!(settled(job.way), (Outcome::Failed, "5.1.2".into()));
-    assert_eq!(hops("by-mx", "x@sub.ü.example"), [Hop::Address([10, 0, 0, 5].into(), 25)]);
+    assert_eq!(hops("by-mx", "x@\u{308}ü.ü.example"), [Hop::Address([10, 0, 0, 5].into(), 25)]);
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use hickory_proto::rr::RecordType;
 use nix::sys::signal::Signal;
 use smap_tests::dns::Dns;
 use smap_tests::gateway::chmod;
@@ -22,6 +23,9 @@ tests! {
     row_117_a_domain_that_takes_no_mail_gets_none;
     row_117_a_domain_that_is_not_there_gets_none;
     row_117_an_exchanger_that_is_us_is_no_next_host;
+    a_domain_beyond_ascii_is_looked_up_by_its_other_name;
+    a_domain_that_has_no_other_name_is_told;
+    both_spellings_of_a_domain_are_two_domains_of_the_table;
 }
 
 /// The mailertable of a gateway; in a folder of its own, as sendmail has it.
@@ -99,11 +103,16 @@ fn an_address_literal_that_is_us_is_returned() {
     }
 }
 
+/// Who is inside may send to any domain, by MX.
+fn by_exchangers(dns: &Dns, lines: &str) -> Post {
+    let lookup = lookup::table(dns);
+    Post::new(|_| format!("{lines}\n{lookup}\nsmap: permit-relay 127.0.0.1\nsmapd: retry 1h"))
+}
+
 /// Mail by MX, with this to be found in the network.
 fn assert_by_exchangers(zone: &str, status: &str, words: &str) {
     let dns = Dns::start(zone);
-    let lookup = lookup::table(&dns);
-    let post = Post::new(|_| format!("{lookup}\nsmap: permit-relay 127.0.0.1\nsmapd: retry 1h"));
+    let post = by_exchangers(&dns, "");
     let smapd = post.smapd();
     let id = post.send("", &["b@elsewhere.example"], "hello");
     let line = smapd.outcome(&id, "b@elsewhere.example", status);
@@ -126,4 +135,42 @@ fn row_117_an_exchanger_that_is_us_is_no_next_host() {
     let by_address = "elsewhere.example MX 10 mail.elsewhere.example\nmail.elsewhere.example A 127.0.0.1";
     assert_by_exchangers(by_address, "failed", "dsn=5.4.6");
     assert_by_exchangers("elsewhere.example MX 10 gw.example.com", "failed", "dsn=5.4.6");
+}
+
+/// What becomes of mail for this recipient beyond ASCII.
+fn outcome_beyond_ascii(post: &Post, to: &str, status: &str) -> String {
+    let smapd = post.smapd();
+    let id = post.send_as("<> SMTPUTF8", &[format!("<{to}>")], "hello");
+    smapd.outcome(&id, to, status)
+}
+
+fn a_domain_beyond_ascii_is_looked_up_by_its_other_name() {
+    let dns = Dns::start("xn--bcher-kva.example MX 0 .");
+    let post = by_exchangers(&dns, "");
+    let line = outcome_beyond_ascii(&post, "b@bücher.example", "failed");
+    assert!(line.contains("dsn=5.1.10") && line.contains("xn--bcher-kva.example"), "{line}");
+    assert_eq!(dns.asked("xn--bcher-kva.example", RecordType::MX), 1);
+}
+
+fn a_domain_that_has_no_other_name_is_told() {
+    let dns = Dns::start("");
+    let post = by_exchangers(&dns, "");
+    // Hebrew behind Latin letters: nobody could say where such a name begins.
+    let line = outcome_beyond_ascii(&post, "b@a\u{5d0}.example", "failed");
+    assert!(line.contains("dsn=5.1.2") && line.contains("not a name of IDNA"), "{line}");
+}
+
+/// smap knows nothing of the other spelling, so smapd does not either.
+fn both_spellings_of_a_domain_are_two_domains_of_the_table() {
+    let dns = Dns::start("");
+    let post = by_exchangers(&dns, "smap, smapd: domain bücher.example xn--bcher-kva.example discard");
+    for to in ["b@bücher.example", "b@xn--bcher-kva.example"] {
+        assert!(outcome_beyond_ascii(&post, to, "sent").contains("transport=discard "));
+    }
+    post.gateway.write_table(&format!(
+        "{}\nsmap: permit-relay 127.0.0.1\nsmap, smapd: domain bücher.example discard",
+        lookup::table(&dns)
+    ));
+    let line = outcome_beyond_ascii(&post, "b@xn--bcher-kva.example", "failed");
+    assert!(line.contains("transport=smtp ") && line.contains("dsn=5.1.2"), "{line}");
 }
