@@ -23,8 +23,10 @@ use crate::table::{Words, parsed, word};
 use crate::transport::{self, Transport};
 use crate::units;
 
+mod addresses;
 mod lookup;
 
+pub use self::addresses::Addresses;
 pub use self::lookup::{DNS_PORT, Lookup, Nameservers};
 
 /// Where the spool is when no `directory` says otherwise.
@@ -127,6 +129,8 @@ pub struct Smapd {
     /// Most connections to one destination at a time.
     #[serde(deserialize_with = "count")]
     pub max_connections_per_destination: NonZeroU32,
+    /// Addresses that lead to us, beside those of this machine.
+    pub our_address: Vec<Located<Addresses>>,
 }
 
 const MINUTE: u64 = 60;
@@ -194,6 +198,7 @@ impl Default for Smapd {
             warn: Duration::from_secs(4 * HOUR),
             max_connections: at_most(200),
             max_connections_per_destination: at_most(20),
+            our_address: Vec::new(),
         }
     }
 }

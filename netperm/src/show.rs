@@ -88,7 +88,8 @@ impl Display for Smapd {
         lines.line("expire", ShowDuration(self.expire))?;
         lines.line("warn", ShowDuration(self.warn))?;
         lines.line("max-connections", self.max_connections)?;
-        lines.line("max-connections-per-destination", self.max_connections_per_destination)
+        lines.line("max-connections-per-destination", self.max_connections_per_destination)?;
+        lines.each("our-address", &self.our_address)
     }
 }
 

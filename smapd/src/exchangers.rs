@@ -53,14 +53,14 @@ pub struct Exchanger {
 pub struct Ourselves {
     /// Our name.
     pub name: String,
-    /// Those of our addresses that are known.
+    /// Those of our addresses that are known, beside those of the loopback.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Ourselves {
-    /// What the table says of it.
+    /// What the table says of it, and the addresses of this machine.
     #[must_use]
-    pub fn of(site: &Site) -> Self {
+    pub fn of(site: &Site, interfaces: &[IpAddr]) -> Self {
         let listen = site.smap.listen.iter().map(|listen| listen.address);
         let listen = listen.filter(|at| at.port() == SMTP_PORT).map(|at| at.ip());
         let patterns = site.smap.domain.iter().flat_map(|line| &line.patterns);
@@ -68,7 +68,8 @@ impl Ourselves {
             DomainPattern::Exact(domain) => domain.literal(),
             DomainPattern::Below(_) => None,
         });
-        let addresses = listen.chain(literals).chain(site.hostname.literal());
+        let said = site.smapd.our_address.iter().flat_map(|line| &line.value.0).chain(interfaces).copied();
+        let addresses = listen.chain(literals).chain(site.hostname.literal()).chain(said);
         Self { name: name_of(site), addresses: addresses.map(|ip| ip.to_canonical()).collect() }
     }
 

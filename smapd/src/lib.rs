@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod engine;
 pub mod exchangers;
 mod helper;
+pub mod interfaces;
 pub mod lookup;
 pub mod notify;
 pub mod plan;

@@ -13,6 +13,7 @@ use smap_common::log::{self, Event, Target};
 use smapd::content;
 use smapd::control::Control;
 use smapd::engine::{Engine, Start, block_signals};
+use smapd::interfaces;
 use smapd::lookup::Lookup;
 use smapd::privileges;
 use smapd::queue::{Queue, QueueError};
@@ -78,7 +79,13 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     if !arguments.foreground && !arguments.once {
         daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
     }
-    let start = Start { reach: reach::of(&site, &table), set_id, table, once: arguments.once };
+    let start = Start {
+        reach: reach::of(&site, &table),
+        set_id,
+        table,
+        interfaces: interfaces::addresses(),
+        once: arguments.once,
+    };
     let control = if arguments.once { None } else { listen_to_operators(&site) };
     deliver(start, site, queue, lookup, missing, control)
 }

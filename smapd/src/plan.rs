@@ -103,16 +103,16 @@ pub enum NamedBy {
     Table,
 }
 
-/// Puts the pending recipients together into jobs.
+/// Puts the pending recipients together into jobs. What would lead to `ours` is a loop.
 #[must_use]
-pub fn jobs(site: &Site, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
+pub fn jobs(site: &Site, ours: &Ourselves, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     // Where recipients of the same way are gathered: looked up, because an envelope may have any number of them.
     let mut open: HashMap<Way, usize> = HashMap::new();
     for &number in pending {
         let recipient = envelope.recipient(number);
         let Some(recipient) = recipient else { continue };
-        let (transport, way) = way(site, envelope, &recipient.address);
+        let (transport, way) = way(site, ours, envelope, &recipient.address);
         let same = open.get(&way).and_then(|index| jobs.get_mut(*index));
         match same.filter(|job| job.recipients.len() < MAX_RECIPIENTS) {
             Some(job) => job.recipients.push(number),
@@ -133,8 +133,8 @@ pub fn jobs(site: &Site, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
 impl Job {
     /// The same job for each recipient alone: what several could not have together, some may have.
     #[must_use]
-    pub fn one_by_one(&self, site: &Site, envelope: &Envelope) -> Vec<Self> {
-        self.recipients.iter().flat_map(|number| jobs(site, envelope, &[*number])).collect()
+    pub fn one_by_one(&self, site: &Site, ours: &Ourselves, envelope: &Envelope) -> Vec<Self> {
+        self.recipients.iter().flat_map(|number| jobs(site, ours, envelope, &[*number])).collect()
     }
 
     /// A program that takes several recipients gets them as its last arguments.
@@ -157,7 +157,7 @@ impl Way {
 }
 
 /// The way of one recipient.
-fn way(site: &Site, envelope: &Envelope, address: &Address) -> (&'static str, Way) {
+fn way(site: &Site, ours: &Ourselves, envelope: &Envelope, address: &Address) -> (&'static str, Way) {
     let mut address = address.clone();
     for _ in 0..MAX_LOCAL {
         let transport = match route(&site.smapd, &site.hostname, &address) {
@@ -168,7 +168,7 @@ fn way(site: &Site, envelope: &Envelope, address: &Address) -> (&'static str, Wa
             }
         };
         let Transport::Local(user) = &*transport else {
-            return through(site, envelope, &transport, &address);
+            return through(site, ours, envelope, &transport, &address);
         };
         match at_home(&address, user, &site.hostname) {
             Some(local) => address = local,
@@ -180,12 +180,13 @@ fn way(site: &Site, envelope: &Envelope, address: &Address) -> (&'static str, Wa
 
 fn through(
     site: &Site,
+    ours: &Ourselves,
     envelope: &Envelope,
     transport: &Transport,
     address: &Address,
 ) -> (&'static str, Way) {
     match transport {
-        Transport::Smtp { hops, timeout, .. } => ("smtp", smtp(site, hops, *timeout, address)),
+        Transport::Smtp { hops, timeout, .. } => ("smtp", smtp(site, ours, hops, *timeout, address)),
         Transport::Lmtp { to, timeout } => {
             let (dialect, hops) = (Dialect::Lmtp, vec![lmtp_hop(to)]);
             ("lmtp", Way::Relay(Destination { dialect, hops, timeout: *timeout }))
@@ -223,12 +224,18 @@ struct PipeTransport<'a> {
 }
 
 /// What one hop cannot do, the others may.
-fn smtp(site: &Site, hops: &[NextHop], timeout: Option<Duration>, address: &Address) -> Way {
+fn smtp(
+    site: &Site,
+    ours: &Ourselves,
+    hops: &[NextHop],
+    timeout: Option<Duration>,
+    address: &Address,
+) -> Way {
     let domain = address.domain().unwrap_or(&site.hostname);
     let mut verdict = None;
     let hops: Vec<Hop> = hops
         .iter()
-        .filter_map(|hop| smtp_hop(site, hop, domain).map_err(|report| verdict = Some(report)).ok())
+        .filter_map(|hop| smtp_hop(ours, hop, domain).map_err(|report| verdict = Some(report)).ok())
         .collect();
     match verdict.filter(|_| hops.is_empty()) {
         None => Way::Relay(Destination { dialect: Dialect::Smtp, hops, timeout }),
@@ -236,7 +243,7 @@ fn smtp(site: &Site, hops: &[NextHop], timeout: Option<Duration>, address: &Addr
     }
 }
 
-fn smtp_hop(site: &Site, hop: &NextHop, domain: &Domain) -> Result<Hop, Report> {
+fn smtp_hop(ours: &Ourselves, hop: &NextHop, domain: &Domain) -> Result<Hop, Report> {
     match hop {
         NextHop::Direct { host, port } => Ok(host_hop(host, *port)),
         NextHop::ByMx { host, port } => {
@@ -245,7 +252,7 @@ fn smtp_hop(site: &Site, hop: &NextHop, domain: &Domain) -> Result<Hop, Report> 
         }
         NextHop::RecipientDomain => match (domain.name(), domain.literal()) {
             (Some(name), _) => exchangers_of(name),
-            (None, Some(address)) if !Ourselves::of(site).have(address) => {
+            (None, Some(address)) if !ours.have(address) => {
                 Ok(Hop::Address(address.to_canonical(), SMTP_PORT))
             }
             (None, _) => Err(exchangers::loops_back(&domain.to_string())),

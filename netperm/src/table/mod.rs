@@ -42,7 +42,7 @@ pub(crate) struct Entry {
 const RULE_SETS: [&str; 2] = ["hosts", "relay"];
 
 /// The attributes that may stand on several lines which all count.
-const REPEATABLE: [&str; 5] = ["hosts", "relay", "domain", "listen", "nameserver"];
+const REPEATABLE: [&str; 6] = ["hosts", "relay", "domain", "listen", "nameserver", "our-address"];
 
 impl Entry {
     fn new(programs: Vec<String>, written: &str, words: Vec<String>, place: Place) -> Result<Self, String> {

@@ -71,7 +71,7 @@ impl Engine {
 
     /// Begins an attempt at a message, unless too many wait already where it goes.
     pub(super) fn attempt_if_there_is_room(&mut self, active: Active) {
-        let jobs = plan::jobs(&self.site, active.envelope(), &active.pending());
+        let jobs = plan::jobs(&self.site, self.relay.ours(), active.envelope(), &active.pending());
         let narrow = match jobs.as_slice() {
             [Job { way, .. }] => Narrow::on(way),
             _ => None,
@@ -85,7 +85,7 @@ impl Engine {
 
     /// Begins an attempt at a message.
     pub(super) fn attempt(&mut self, active: Active) {
-        let jobs = plan::jobs(&self.site, active.envelope(), &active.pending());
+        let jobs = plan::jobs(&self.site, self.relay.ours(), active.envelope(), &active.pending());
         self.begin_jobs(active, jobs);
     }
 
@@ -285,7 +285,7 @@ impl Engine {
         let Some(Ticket::Job { id, job, .. }) = self.tickets.remove(&ticket) else { return };
         let Some(active) = self.active.get_mut(&id) else { return };
         active.outstanding -= 1;
-        let jobs = job.one_by_one(&self.site, active.envelope());
+        let jobs = job.one_by_one(&self.site, self.relay.ours(), active.envelope());
         self.send_out(id, jobs);
     }
 

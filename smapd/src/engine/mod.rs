@@ -20,6 +20,7 @@ mod room;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,6 +89,8 @@ pub struct Start {
     pub reach: Reach,
     /// Whether the programs that it has run may gain anything by set-id bits: no later table can change it.
     pub set_id: SetId,
+    /// The addresses of this machine.
+    pub interfaces: Vec<IpAddr>,
     /// One pass over all that is due, then the end.
     pub once: bool,
 }
@@ -169,7 +172,8 @@ impl Engine {
         }
         lookup.watch(registry.try_clone()?, LOOKUP)?;
         control.as_ref().map_or(Ok(()), |control| control.register(registry, CONTROL))?;
-        let relay = Relay::new(Ourselves::of(&site), limits(&site), registry.try_clone()?, FIRST_CONNECTION);
+        let ours = Ourselves::of(&site, &start.interfaces);
+        let relay = Relay::new(ours, limits(&site), registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
             workers: Workers::start(MAILBOX_WORKERS, &waker)?,
             journal: Workers::start(1, &waker)?,

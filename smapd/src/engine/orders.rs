@@ -34,7 +34,8 @@ impl Engine {
     fn reload(&mut self) {
         match self.new_site() {
             Ok(site) => {
-                self.relay.reconfigure(Ourselves::of(&site), limits(&site));
+                let ours = Ourselves::of(&site, &self.start.interfaces);
+                self.relay.reconfigure(ours, limits(&site));
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();
                 Event::Said { text: "the table was read again" }.log();

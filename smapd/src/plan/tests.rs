@@ -16,7 +16,8 @@ fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
 
 fn all(table: &str, sender: &str, recipients: &[&str]) -> Vec<Job> {
     let pending: Vec<u32> = (0..u32::try_from(recipients.len()).unwrap()).collect();
-    jobs(&site(table), &envelope(sender, recipients), &pending)
+    let (site, interface) = (site(table), "192.0.2.77".parse().unwrap());
+    jobs(&site, &Ourselves::of(&site, &[interface]), &envelope(sender, recipients), &pending)
 }
 
 fn only(recipient: &str) -> Way {
@@ -95,8 +96,8 @@ fn sendmail_gets_the_sender_and_the_recipients_and_no_options_from_outside() {
 #[test]
 fn several_recipients_of_a_program_can_be_tried_one_by_one() {
     let (site, envelope) = (site("toolkit"), envelope("a@b", &["x@y", "z@y"]));
-    let [job] = jobs(&site, &envelope, &[0, 1]).try_into().unwrap();
-    let alone = job.one_by_one(&site, &envelope);
+    let [job] = jobs(&site, &Ourselves::default(), &envelope, &[0, 1]).try_into().unwrap();
+    let alone = job.one_by_one(&site, &Ourselves::default(), &envelope);
     assert_eq!(alone.iter().map(|job| job.recipients.clone()).collect::<Vec<_>>(), [[0], [1]]);
     assert!(argv(&alone[1].way).ends_with(&["--", "z@y"]));
 }
@@ -148,7 +149,15 @@ fn an_address_literal_is_where_its_mail_goes() {
 
 #[test]
 fn an_address_literal_of_ours_is_a_loop() {
-    for literal in ["127.0.0.1", "0.0.0.0", "IPv6:::1", "IPv6:::ffff:127.0.0.1", "192.0.2.25"] {
+    for literal in [
+        "127.0.0.1",
+        "0.0.0.0",
+        "IPv6:::1",
+        "IPv6:::ffff:127.0.0.1",
+        "192.0.2.25",
+        "192.0.2.77",
+        "198.51.100.1",
+    ] {
         let [job] = all("by-mx", "a@b", &[&format!("x@[{literal}]")]).try_into().unwrap();
         assert_eq!(settled(job.way), (Outcome::Failed, "5.4.6".into()), "{literal}");
     }

@@ -100,6 +100,12 @@ impl Relay {
         self.feed_the_hungry();
     }
 
+    /// What of the network is this gateway.
+    #[must_use]
+    pub fn ours(&self) -> &Ourselves {
+        &self.ours
+    }
+
     /// Takes an errand.
     pub fn submit(&mut self, destination: &Destination, errand: Errand) {
         let place = self.places.entry(destination.clone()).or_default();

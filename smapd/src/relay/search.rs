@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use netperm::transport::SMTP_PORT;
 use smap_common::spool::Outcome as Ending;
 use smap_common::status::Status;
 
@@ -147,6 +148,9 @@ impl Search {
     }
 
     fn by_mx(&self, domain: &str, port: u16, ours: &Ourselves) -> Known {
+        // Who names another port means another server, which may be on this machine.
+        let elsewhere = Ourselves::default();
+        let ours = if port == SMTP_PORT { ours } else { &elsewhere };
         let Some(answer) = self.exchangers.get(domain) else {
             return Known::Lacks(vec![Asked::Mx(domain.to_owned())]);
         };

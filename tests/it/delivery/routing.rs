@@ -7,9 +7,10 @@ use hickory_proto::rr::RecordType;
 use nix::sys::signal::Signal;
 use smap_tests::dns::Dns;
 use smap_tests::gateway::chmod;
-use smap_tests::post::Post;
+use smap_tests::needs::Need::{Ipv6, Program, Root};
+use smap_tests::post::{Post, Smapd};
 use smap_tests::sink::Sink;
-use smap_tests::tests;
+use smap_tests::{network, tests};
 
 use super::relay::FROM;
 use crate::lookup;
@@ -23,6 +24,8 @@ tests! {
     row_117_a_domain_that_takes_no_mail_gets_none;
     row_117_a_domain_that_is_not_there_gets_none;
     row_117_an_exchanger_that_is_us_is_no_next_host;
+    row_117_an_address_of_this_machine_is_us: [Root, Ipv6, Program("ip")];
+    row_117_an_address_that_the_table_says_is_ours_is_us;
     a_domain_beyond_ascii_is_looked_up_by_its_other_name;
     a_domain_that_has_no_other_name_is_told;
     both_spellings_of_a_domain_are_two_domains_of_the_table;
@@ -135,6 +138,45 @@ fn row_117_an_exchanger_that_is_us_is_no_next_host() {
     let by_address = "elsewhere.example MX 10 mail.elsewhere.example\nmail.elsewhere.example A 127.0.0.1";
     assert_by_exchangers(by_address, "failed", "dsn=5.4.6");
     assert_by_exchangers("elsewhere.example MX 10 gw.example.com", "failed", "dsn=5.4.6");
+}
+
+/// Waits for mail to be returned because it would come back.
+fn assert_loops(post: &Post, smapd: &Smapd, to: &str) {
+    let id = post.send("", &[to], "hello");
+    let line = smapd.outcome(&id, to, "failed");
+    assert!(line.contains("dsn=5.4.6") && line.contains("loops back"), "{line}");
+}
+
+fn row_117_an_address_of_this_machine_is_us() {
+    network::alone(&["192.0.2.25/32", "2001:db8::25/128"], || {
+        let zone = "elsewhere.example MX 10 other.example\nother.example A 192.0.2.25\n\
+                    later.example MX 10 192-0-2-26.example\n192-0-2-26.example A 192.0.2.26";
+        let dns = Dns::start(zone);
+        let post = by_exchangers(&dns, "");
+        let smapd = post.smapd();
+        for to in ["b@elsewhere.example", "b@[192.0.2.25]", "b@[IPv6:2001:db8::25]"] {
+            assert_loops(&post, &smapd, to);
+        }
+        // The kernel tells nothing to a smapd that runs: what it knows stays.
+        network::add("192.0.2.26/32");
+        smapd.process().signal(Signal::SIGHUP);
+        let _read = smapd.process().wait_for_log(|line| line.contains("the table was read again"));
+        assert_loops(&post, &smapd, "b@[192.0.2.25]");
+        let id = post.send("", &["b@later.example"], "hello");
+        let _line = smapd.outcome(&id, "b@later.example", "deferred");
+        drop(smapd);
+        assert_loops(&post, &post.smapd(), "b@[192.0.2.26]");
+    });
+}
+
+fn row_117_an_address_that_the_table_says_is_ours_is_us() {
+    let dns = Dns::start("elsewhere.example MX 10 gate.example\ngate.example A 198.51.100.25");
+    let ours = "smapd: our-address 203.0.113.1 2001:db8::1\nsmapd: our-address 198.51.100.25";
+    let post = by_exchangers(&dns, ours);
+    let smapd = post.smapd();
+    for to in ["b@elsewhere.example", "b@[203.0.113.1]", "b@[IPv6:2001:db8::1]"] {
+        assert_loops(&post, &smapd, to);
+    }
 }
 
 /// What becomes of mail for this recipient beyond ASCII.

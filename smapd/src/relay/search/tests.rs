@@ -119,3 +119,19 @@ fn an_answer_to_another_question_is_none() {
     let hops = [by_mx("example.org", NamedBy::Recipient)];
     assert_eq!(after(&hops, &[(mx("example.org"), found(&["192.0.2.1"]))]), ["Deferred 4.4.3"]);
 }
+
+#[test]
+fn another_port_of_this_machine_is_another_server() {
+    let ours = Ourselves { addresses: vec!["192.0.2.1".parse().unwrap()], ..ours() };
+    let leads = |port: u16, address: &str| {
+        let mut search = Search::new(7);
+        search.heard(mx("inside.example"), exchangers(&[(10, "gw.example")]));
+        search.heard(addresses("gw.example"), found(&[address]));
+        let hop = Hop::Mx("inside.example".to_owned(), port, NamedBy::Table);
+        matches!(search.step(&[hop], &ours), Step::Found(_))
+    };
+    assert!(leads(2525, "192.0.2.1"));
+    assert!(!leads(25, "192.0.2.1"));
+    // No name leads to what only this machine can reach.
+    assert!(!leads(2525, "127.0.0.1"));
+}
