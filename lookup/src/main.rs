@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     let failed = |error: io::Error| Refusal(error.to_string(), Exit::TempFail);
     let table = netperm::load::find(arguments.config.as_deref());
-    let site = Site::load(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
+    let site = Site::load_alone(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
     let given = Unread::standard_input();
     let account = account(&site, given.is_some())
         .ok_or_else(|| Refusal(format!("{}: no userid for smap-lookup", table.display()), Exit::Config))?;

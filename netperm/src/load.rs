@@ -12,7 +12,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::fault::{Fault, Faults, Note};
 use crate::place::Place;
-use crate::table::{Syntax, Table};
+use crate::table::{Content, Syntax, Table};
 
 /// Where the table is looked for when the command line names none.
 pub const DEFAULT_TABLES: [&str; 2] = ["/etc/smap/netperm-table", "/usr/local/etc/netperm-table"];
@@ -38,6 +38,18 @@ impl Table {
     /// # Errors
     /// When the file can't be read or believed, and everything that is wrong in it.
     pub fn load(file: &Path) -> Result<Self, Faults> {
+        Self::load_with(file, |named| believed(named).map(|(bytes, notes, _)| (bytes, notes)))
+    }
+
+    /// The same without the files that it names: they are taken to be empty, whether they are there or not.
+    ///
+    /// # Errors
+    /// When the table can't be read or believed, and everything that is wrong in it.
+    pub fn load_alone(file: &Path) -> Result<Self, Faults> {
+        Self::load_with(file, |_| Ok(Content::default()))
+    }
+
+    fn load_with(file: &Path, read: impl FnOnce(&Path) -> Result<Content, String>) -> Result<Self, Faults> {
         let place = Place::whole(file);
         let fault = |what: String| Faults::from(Fault::new(&place, what));
         let (bytes, mut notes, mode) = believed(file).map_err(fault)?;
@@ -48,7 +60,6 @@ impl Table {
             ));
         }
         let notes = notes.into_iter().map(|text| Note::new(&place, text)).collect();
-        let read = |named: &Path| believed(named).map(|(bytes, notes, _)| (bytes, notes));
         Self::parse_with(file, &bytes, Syntax::of(file), read).map(|table| table.with_notes(notes))
     }
 }

@@ -42,7 +42,15 @@ impl Site {
     /// # Errors
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load(file: &Path) -> Result<Self, Faults> {
-        Self::load_with(file, resolve)
+        Self::of(&Table::load(file)?, resolve)
+    }
+
+    /// The same for a program that delivers nothing: the files that the table names beside are not read.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the table, or a user that does not exist.
+    pub fn load_alone(file: &Path) -> Result<Self, Faults> {
+        Self::of(&Table::load_alone(file)?, resolve)
     }
 
     /// Reads the table again for a process that has its user for good, and can look up none any more.
@@ -55,7 +63,7 @@ impl Site {
             (&self.smapd.userid, &self.smapd.groupid, &self.smapd_account),
             (&self.lookup.userid, &self.lookup.groupid, &self.lookup_account),
         ];
-        Self::load_with(file, |user, group| {
+        Self::of(&Table::load(file)?, |user, group| {
             let is_same = |a: Option<&Named>, b: Option<&Named>| a.map(|a| &a.value) == b.map(|b| &b.value);
             let same = known.iter().find(|(u, g, _)| is_same(u.as_ref(), user) && is_same(g.as_ref(), group));
             match (same, user) {
@@ -68,12 +76,11 @@ impl Site {
         })
     }
 
-    fn load_with(
-        file: &Path,
+    fn of(
+        table: &Table,
         resolve: impl Fn(Option<&Named>, Option<&Named>) -> Result<Option<Account>, Fault>,
     ) -> Result<Self, Faults> {
-        let table = Table::load(file)?;
-        let whole = Place::whole(file);
+        let whole = Place::whole(table.file());
         let (smap, mut notes) = table.smap()?;
         let (smapd, more) = table.smapd()?;
         let (lookup, most) = table.lookup()?;

@@ -48,6 +48,7 @@ tests! {
     what_is_no_socket_is_not_replaced;
     a_stranger_may_not_ask: [Root, Program(PYTHON)];
     smap_and_smapd_may_ask: [Root, Program(PYTHON)];
+    a_broken_mailertable_does_not_concern_it;
     root_without_userid_is_refused: [Root];
     help_version_and_usage_are_as_everywhere;
     it_rests_when_nobody_asks;
@@ -462,6 +463,23 @@ fn smap_and_smapd_may_ask() {
     let desk = Desk::new("");
     for uid in [SMAP_UID, SMAPD_UID, 0] {
         assert_eq!(told(&desk, uid, SMAP_UID), "68", "{uid}");
+    }
+}
+
+/// The administrator may be editing it while smapd starts its own.
+fn a_broken_mailertable_does_not_concern_it() {
+    let dns = Dns::start("mail.example A 192.0.2.1");
+    let gateway = Gateway::new("");
+    let file = gateway.folder().join("mailertable");
+    fs::write(&file, "half.a.li").unwrap();
+    gateway.write_table(&format!("{}\nsmapd: mailertable {}", table(&dns), file.display()));
+    for lack in [false, true] {
+        if lack {
+            fs::remove_file(&file).unwrap();
+        }
+        let _process = start(&gateway);
+        let asker = Asker::connect(&socket(&gateway)).expect("it listens");
+        assert_addresses(asker.ask(addresses("mail.example")), &["192.0.2.1"]);
     }
 }
 
