@@ -1,4 +1,4 @@
-//! Confinement: every change of what a process may do, in one place.
+//! Confinement: every change of what a process may do, in one place; of who it is, in `credentials`.
 //!
 //! Decides nothing; carries out a [`Plan`], in the order in which each step is still possible, and looks
 //! afterwards whether it took. Guarantees that a [`Confined`] exists only in a process that has no way back:
@@ -10,24 +10,31 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use caps::{CapSet, Capability};
-use nix::errno::Errno;
+use caps::Capability;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{self, Gid, Uid};
+use nix::unistd;
 
 use crate::account::Account;
 use crate::log;
 
 pub mod calls;
+mod credentials;
 mod files;
+mod limits;
+mod missing;
 
-pub use calls::CREATE_ONLY;
-pub use files::Reach;
+use self::credentials::has;
+use self::limits::limit;
+
+pub use self::calls::CREATE_ONLY;
+pub use self::credentials::{SetId, become_account, can_confine_in, keep_only_what_children_need};
+pub use self::files::Reach;
+pub use self::limits::limit_program;
+pub use self::missing::Missing;
 
 /// Descriptors that a session needs at most: client, log, folder, one message, and a few to come.
 const MAX_DESCRIPTORS: u64 = 32;
@@ -64,67 +71,6 @@ impl Confined {
     #[must_use]
     pub fn missing(&self) -> &[Missing] {
         &self.missing
-    }
-}
-
-/// A wall that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// The root folder is the system's.
-    Chroot,
-    /// The user is the one that started it.
-    OwnUser,
-    /// The capability bounding set is not empty.
-    BoundingSet,
-    /// It is not, because programs that are set-id need it: the table wants it so.
-    BoundingSetForPrograms,
-    /// Landlock is not built into this kernel.
-    Landlock,
-    /// It is, but it was not enabled at boot.
-    LandlockAtBoot,
-    /// It is older than what is asked of it: its ABI.
-    WholeLandlock(u8),
-}
-
-impl Missing {
-    /// One word for the log.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Chroot => "chroot",
-            Self::OwnUser => "own-user",
-            Self::BoundingSet | Self::BoundingSetForPrograms => "empty-bounding-set",
-            Self::Landlock | Self::LandlockAtBoot => "landlock",
-            Self::WholeLandlock(_) => "whole-landlock",
-        }
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chroot => "chroot (needs root)",
-            Self::OwnUser => "own user (needs root)",
-            Self::BoundingSet => "empty capability bounding set (needs root)",
-            Self::BoundingSetForPrograms => {
-                "empty capability bounding set (a sendmail may be set-id; smapd itself starts nothing)"
-            }
-            Self::Landlock => "Landlock (this kernel is built without it)",
-            Self::LandlockAtBoot => "Landlock (this kernel was booted without landlock in lsm=)",
-            Self::WholeLandlock(abi) => {
-                let since = match abi {
-                    ..2 => "moving files needs Linux 5.19, so it is off where files are moved;",
-                    2 => "truncation is not held before Linux 6.2,",
-                    _ => "",
-                };
-                let connections = if *abi < 4 { " connections not before 6.7," } else { "" };
-                let signals = " signals not before 6.12";
-                return write!(
-                    f,
-                    "all of Landlock (this kernel has ABI {abi}; {since}{connections}{signals})"
-                );
-            }
-        })
     }
 }
 
@@ -239,22 +185,6 @@ pub fn confine_runner(set_id: SetId) -> Result<(), ConfineError> {
     not_dumpable()
 }
 
-/// What a program that smapd starts may use: no core file, descriptors as usual, no more of the processor than it
-/// has time. To be called between fork and exec: it is safe in a signal handler.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn limit_program(seconds: u64) -> io::Result<()> {
-    const DESCRIPTORS: u64 = 1024;
-    for (resource, most) in
-        [(Resource::RLIMIT_CORE, 0), (Resource::RLIMIT_NOFILE, DESCRIPTORS), (Resource::RLIMIT_CPU, seconds)]
-    {
-        let (_, hard) = getrlimit(resource)?;
-        setrlimit(resource, most.min(hard), most.min(hard))?;
-    }
-    Ok(())
-}
-
 /// Files get exactly the modes that they are made with, whoever started this process.
 pub fn own_umask(mask: u32) {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
@@ -274,95 +204,6 @@ pub fn close_inherited_descriptors() {
         // SAFETY: as above.
         unsafe { libc::close(descriptor) };
     }
-}
-
-/// Whether programs that this process may start gain what their set-id bits say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SetId {
-    /// They do: one of them is a `sendmail`.
-    Honoured,
-    /// They do not, for good.
-    Ignored,
-}
-
-/// Changes to `account` for good, and gives up every capability; or, started as that user or without one named,
-/// verifies.
-///
-/// # Errors
-/// This process is neither root nor that user, or the kernel refuses.
-pub fn become_account(account: Option<&Account>, set_id: SetId) -> Result<Vec<Missing>, ConfineError> {
-    let mut missing = Vec::new();
-    match account {
-        Some(account) if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) => {
-            match set_id {
-                SetId::Ignored => missing.extend(empty_bounding_set()?),
-                SetId::Honoured => missing.push(Missing::BoundingSetForPrograms),
-            }
-            change_ids(account)?;
-        }
-        _ => missing.extend(empty_bounding_set()?),
-    }
-    drop_capabilities()?;
-    match account {
-        Some(account) => verify_ids(account)?,
-        None => missing.push(Missing::OwnUser),
-    }
-    no_way_back()?;
-    Ok(missing)
-}
-
-fn change_ids(account: &Account) -> Result<(), ConfineError> {
-    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    unistd::setgroups(&groups).step("setgroups")?;
-    unistd::setresgid(gid, gid, gid).step("setresgid")?;
-    unistd::setresuid(uid, uid, uid).step("setresuid")
-}
-
-fn verify_ids(account: &Account) -> Result<(), ConfineError> {
-    let (uids, gids) = (unistd::getresuid().step("getresuid")?, unistd::getresgid().step("getresgid")?);
-    if [uids.real, uids.effective, uids.saved].map(Uid::as_raw) != [account.uid; 3] {
-        return Err(refuse("userid", "this process has another user, and only root can change it"));
-    }
-    if [gids.real, gids.effective, gids.saved].map(Gid::as_raw) != [account.gid; 3] {
-        return Err(refuse("groupid", "this process has another group, and only root can change it"));
-    }
-    let groups = unistd::getgroups().step("getgroups")?;
-    let is_known = |gid: &Gid| gid.as_raw() == account.gid || account.groups.contains(&gid.as_raw());
-    if groups.iter().all(is_known) {
-        Ok(())
-    } else {
-        Err(refuse("setgroups", "this process has groups of others"))
-    }
-}
-
-/// Gives up all capabilities but those that confining a child in `root` needs: the listener's state after its
-/// ports are bound. A spool that only its one user may enter, as in old tables, takes one more than others.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn keep_only_what_children_need(root: &Path) -> Result<(), ConfineError> {
-    use Capability::{CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT};
-    let mut needed = vec![CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT];
-    if is_closed_to_others(root) {
-        needed.push(CAP_DAC_READ_SEARCH);
-    }
-    let kept = caps::read(None, CapSet::Permitted).step("capabilities")?;
-    let kept = kept.into_iter().filter(|capability| needed.contains(capability)).collect();
-    caps::set(None, CapSet::Effective, &kept).step("effective capabilities")?;
-    caps::set(None, CapSet::Permitted, &kept).step("permitted capabilities")?;
-    caps::clear(None, CapSet::Inheritable).step("inheritable capabilities")
-}
-
-/// Whether a listener that has kept only what its children needed can confine children in `root`, too.
-#[must_use]
-pub fn can_confine_in(root: &Path) -> bool {
-    let may_enter = !is_closed_to_others(root) || has(Capability::CAP_DAC_READ_SEARCH);
-    may_enter || !has(Capability::CAP_SYS_CHROOT)
-}
-
-fn is_closed_to_others(root: &Path) -> bool {
-    root.metadata().is_ok_and(|facts| facts.mode() & 0o001 == 0)
 }
 
 /// Forgets the environment: nothing of it is trusted, and a chrooted process has no use for it. To be called
@@ -388,66 +229,6 @@ fn not_dumpable() -> Result<(), ConfineError> {
     prctl::set_dumpable(false).step("not dumpable")?;
     if prctl::get_dumpable().step("not dumpable")? {
         return Err(refuse("not dumpable", "the kernel does not keep it"));
-    }
-    Ok(())
-}
-
-fn has(capability: Capability) -> bool {
-    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
-}
-
-/// To be emptied before the user changes, or it can't be any more.
-fn empty_bounding_set() -> Result<Option<Missing>, ConfineError> {
-    let left = || caps::read(None, CapSet::Bounding).step("bounding set");
-    if left()?.is_empty() {
-        return Ok(None);
-    }
-    if !has(Capability::CAP_SETPCAP) {
-        return Ok(Some(Missing::BoundingSet));
-    }
-    caps::clear(None, CapSet::Bounding).step("bounding set")?;
-    lock_securebits().step("securebits")?;
-    if left()?.is_empty() { Ok(None) } else { Err(refuse("bounding set", "some capabilities are left")) }
-}
-
-fn drop_capabilities() -> Result<(), ConfineError> {
-    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
-        caps::clear(None, set).step("capabilities")?;
-        if !caps::read(None, set).step("capabilities")?.is_empty() {
-            return Err(refuse("capabilities", "some are left"));
-        }
-    }
-    Ok(())
-}
-
-/// Root gets nothing from being root any more, and none of this can be undone (capabilities(7)).
-#[expect(unsafe_code, reason = "no crate of ours wraps PR_SET_SECUREBITS")]
-fn lock_securebits() -> io::Result<()> {
-    const NOROOT_KEEP_CAPS_AMBIENT_LOCKED: libc::c_ulong = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7;
-    // SAFETY: prctl(PR_SET_SECUREBITS) takes one number and touches no memory of ours.
-    let result = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NOROOT_KEEP_CAPS_AMBIENT_LOCKED, 0, 0, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Tries what must not work any more.
-fn no_way_back() -> Result<(), ConfineError> {
-    if unistd::getuid().is_root() || unistd::setuid(Uid::from_raw(0)) != Err(Errno::EPERM) {
-        return Err(refuse("setuid", "it is still possible to become root"));
-    }
-    // Not `.`: where this process was started may be a folder closed to its user, and that is another refusal.
-    if unistd::chroot("/") != Err(Errno::EPERM) {
-        return Err(refuse("chroot", "it is still possible to leave the root folder"));
-    }
-    Ok(())
-}
-
-/// Limits, soft and hard: they can never be raised again.
-fn limit(limits: &[(Resource, u64)]) -> Result<(), ConfineError> {
-    for (resource, most) in limits.iter().copied() {
-        setrlimit(resource, most, most).step("limits")?;
-        if getrlimit(resource).step("limits")? != (most, most) {
-            return Err(refuse("limits", "the kernel does not keep them"));
-        }
     }
     Ok(())
 }

@@ -1,0 +1,150 @@
+//! Users, groups and capabilities: every change of them is here.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use caps::{CapSet, Capability};
+use nix::errno::Errno;
+use nix::unistd::{self, Gid, Uid};
+
+use super::{ConfineError, Missing, Step, refuse};
+use crate::account::Account;
+
+/// Whether programs that this process may start gain what their set-id bits say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetId {
+    /// They do: one of them is a `sendmail`.
+    Honoured,
+    /// They do not, for good.
+    Ignored,
+}
+
+/// Changes to `account` for good, and gives up every capability; or, started as that user or without one named,
+/// verifies.
+///
+/// # Errors
+/// This process is neither root nor that user, or the kernel refuses.
+pub fn become_account(account: Option<&Account>, set_id: SetId) -> Result<Vec<Missing>, ConfineError> {
+    let mut missing = Vec::new();
+    match account {
+        Some(account) if has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID) => {
+            match set_id {
+                SetId::Ignored => missing.extend(empty_bounding_set()?),
+                SetId::Honoured => missing.push(Missing::BoundingSetForPrograms),
+            }
+            change_ids(account)?;
+        }
+        _ => missing.extend(empty_bounding_set()?),
+    }
+    drop_capabilities()?;
+    match account {
+        Some(account) => verify_ids(account)?,
+        None => missing.push(Missing::OwnUser),
+    }
+    no_way_back()?;
+    Ok(missing)
+}
+
+fn change_ids(account: &Account) -> Result<(), ConfineError> {
+    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    unistd::setgroups(&groups).step("setgroups")?;
+    unistd::setresgid(gid, gid, gid).step("setresgid")?;
+    unistd::setresuid(uid, uid, uid).step("setresuid")
+}
+
+fn verify_ids(account: &Account) -> Result<(), ConfineError> {
+    let (uids, gids) = (unistd::getresuid().step("getresuid")?, unistd::getresgid().step("getresgid")?);
+    if [uids.real, uids.effective, uids.saved].map(Uid::as_raw) != [account.uid; 3] {
+        return Err(refuse("userid", "this process has another user, and only root can change it"));
+    }
+    if [gids.real, gids.effective, gids.saved].map(Gid::as_raw) != [account.gid; 3] {
+        return Err(refuse("groupid", "this process has another group, and only root can change it"));
+    }
+    let groups = unistd::getgroups().step("getgroups")?;
+    let is_known = |gid: &Gid| gid.as_raw() == account.gid || account.groups.contains(&gid.as_raw());
+    if groups.iter().all(is_known) {
+        Ok(())
+    } else {
+        Err(refuse("setgroups", "this process has groups of others"))
+    }
+}
+
+/// Gives up all capabilities but those that confining a child in `root` needs: the listener's state after its
+/// ports are bound. A spool that only its one user may enter, as in old tables, takes one more than others.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn keep_only_what_children_need(root: &Path) -> Result<(), ConfineError> {
+    use Capability::{CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT};
+    let mut needed = vec![CAP_SETGID, CAP_SETPCAP, CAP_SETUID, CAP_SYS_CHROOT];
+    if is_closed_to_others(root) {
+        needed.push(CAP_DAC_READ_SEARCH);
+    }
+    let kept = caps::read(None, CapSet::Permitted).step("capabilities")?;
+    let kept = kept.into_iter().filter(|capability| needed.contains(capability)).collect();
+    caps::set(None, CapSet::Effective, &kept).step("effective capabilities")?;
+    caps::set(None, CapSet::Permitted, &kept).step("permitted capabilities")?;
+    caps::clear(None, CapSet::Inheritable).step("inheritable capabilities")
+}
+
+/// Whether a listener that has kept only what its children needed can confine children in `root`, too.
+#[must_use]
+pub fn can_confine_in(root: &Path) -> bool {
+    let may_enter = !is_closed_to_others(root) || has(Capability::CAP_DAC_READ_SEARCH);
+    may_enter || !has(Capability::CAP_SYS_CHROOT)
+}
+
+fn is_closed_to_others(root: &Path) -> bool {
+    root.metadata().is_ok_and(|facts| facts.mode() & 0o001 == 0)
+}
+
+pub(super) fn has(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
+}
+
+/// To be emptied before the user changes, or it can't be any more.
+fn empty_bounding_set() -> Result<Option<Missing>, ConfineError> {
+    let left = || caps::read(None, CapSet::Bounding).step("bounding set");
+    if left()?.is_empty() {
+        return Ok(None);
+    }
+    if !has(Capability::CAP_SETPCAP) {
+        return Ok(Some(Missing::BoundingSet));
+    }
+    caps::clear(None, CapSet::Bounding).step("bounding set")?;
+    lock_securebits().step("securebits")?;
+    if left()?.is_empty() { Ok(None) } else { Err(refuse("bounding set", "some capabilities are left")) }
+}
+
+fn drop_capabilities() -> Result<(), ConfineError> {
+    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+        caps::clear(None, set).step("capabilities")?;
+        if !caps::read(None, set).step("capabilities")?.is_empty() {
+            return Err(refuse("capabilities", "some are left"));
+        }
+    }
+    Ok(())
+}
+
+/// Root gets nothing from being root any more, and none of this can be undone (capabilities(7)).
+#[expect(unsafe_code, reason = "no crate of ours wraps PR_SET_SECUREBITS")]
+fn lock_securebits() -> io::Result<()> {
+    const NOROOT_KEEP_CAPS_AMBIENT_LOCKED: libc::c_ulong = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7;
+    // SAFETY: prctl(PR_SET_SECUREBITS) takes one number and touches no memory of ours.
+    let result = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NOROOT_KEEP_CAPS_AMBIENT_LOCKED, 0, 0, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Tries what must not work any more.
+fn no_way_back() -> Result<(), ConfineError> {
+    if unistd::getuid().is_root() || unistd::setuid(Uid::from_raw(0)) != Err(Errno::EPERM) {
+        return Err(refuse("setuid", "it is still possible to become root"));
+    }
+    // Not `.`: where this process was started may be a folder closed to its user, and that is another refusal.
+    if unistd::chroot("/") != Err(Errno::EPERM) {
+        return Err(refuse("chroot", "it is still possible to leave the root folder"));
+    }
+    Ok(())
+}
