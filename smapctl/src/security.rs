@@ -122,6 +122,6 @@ fn runner(site: &Site) -> Row {
 }
 
 /// How many there are.
-fn counted(calls: &[(calls::Number, calls::When)]) -> String {
-    format!("{}, all others kill", calls.len())
+fn counted(calls: calls::Calls) -> String {
+    format!("{}, all others kill", calls.iter().count())
 }

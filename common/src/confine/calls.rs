@@ -25,8 +25,21 @@ pub const CREATE_ONLY: OFlag = OFlag::O_WRONLY
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_CLOEXEC);
 
+/// All that a kind of process may call, in lists that have nothing in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls(&'static [&'static [(Number, When)]]);
+
+impl Calls {
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = (Number, When)> {
+        self.0.iter().copied().flatten().copied()
+    }
+}
+
 /// A session in progress.
-pub const SESSION: &[(Number, When)] = &[
+pub const SESSION: Calls = Calls(&[OF_SESSION]);
+
+const OF_SESSION: &[(Number, When)] = &[
     // The client, the log.
     (libc::SYS_read, When::Always),
     (libc::SYS_write, When::Always),
@@ -51,39 +64,29 @@ pub const SESSION: &[(Number, When)] = &[
 ];
 
 /// smapd's own process, and its threads: programs are another's business.
-pub const DELIVERY: &[(Number, When)] = &[
+pub const DELIVERY: Calls = Calls(&[LOOP, OF_DELIVERY]);
+
+/// `smap-lookup`: name servers, those who ask, and the files that say which servers to ask.
+pub const LOOKUP: Calls = Calls(&[LOOP, OF_LOOKUP]);
+
+/// What everyone may who waits for files, sockets and time in one loop.
+const LOOP: &[(Number, When)] = &[
     // Files.
     (libc::SYS_openat, When::Always),
     (libc::SYS_close, When::Always),
     (libc::SYS_read, When::Always),
-    (libc::SYS_pread64, When::Always),
     (libc::SYS_write, When::Always),
-    (libc::SYS_pwrite64, When::Always),
     (libc::SYS_lseek, When::Always),
     (libc::SYS_fstat, When::Always),
     (libc::SYS_newfstatat, When::Always),
     (libc::SYS_statx, When::Always),
-    (libc::SYS_getdents64, When::Always),
-    (libc::SYS_flock, When::Always),
     (libc::SYS_fcntl, When::Always),
-    (libc::SYS_fsync, When::Always),
-    (libc::SYS_fdatasync, When::Always),
-    (libc::SYS_ftruncate, When::Always),
-    (libc::SYS_linkat, When::Always),
-    (libc::SYS_mkdirat, When::Always),
-    (libc::SYS_renameat2, When::Always),
-    (libc::SYS_unlinkat, When::Always),
-    // Sockets: other hosts, mail stores, the helpers, the operator, the log.
-    (libc::SYS_socket, When::Socket),
+    // Sockets: what was asked for by `socket`, which is each one's own, and the log.
     (libc::SYS_connect, When::Always),
     (libc::SYS_accept4, When::Always),
-    (libc::SYS_sendto, When::NotFastOpen { flags: 3 }),
     (libc::SYS_recvfrom, When::Always),
-    (libc::SYS_sendmsg, When::NotFastOpen { flags: 2 }),
-    (libc::SYS_recvmsg, When::Always),
     (libc::SYS_getsockopt, When::Always),
     (libc::SYS_setsockopt, When::Always),
-    (libc::SYS_getpeername, When::Always),
     (libc::SYS_epoll_ctl, When::Always),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_epoll_wait, When::Always),
@@ -97,67 +100,52 @@ pub const DELIVERY: &[(Number, When)] = &[
     (libc::SYS_mremap, When::Always),
     (libc::SYS_madvise, When::Always),
     (libc::SYS_futex, When::Always),
-    (libc::SYS_sched_yield, When::Always),
     (libc::SYS_clock_gettime, When::Always),
-    (libc::SYS_clock_nanosleep, When::Always),
     (libc::SYS_getrandom, When::Always),
     (libc::SYS_getpid, When::Always),
-    (libc::SYS_geteuid, When::Always),
-    (libc::SYS_getegid, When::Always),
     (libc::SYS_uname, When::Always),
     // The end.
     (libc::SYS_rt_sigprocmask, When::Always),
     (libc::SYS_sigaltstack, When::Always),
     (libc::SYS_restart_syscall, When::Always),
-    (libc::SYS_exit, When::Always),
     (libc::SYS_exit_group, When::Always),
 ];
 
-/// `smap-lookup`: name servers, those who ask, and the files that say which servers to ask.
-pub const LOOKUP: &[(Number, When)] = &[
+const OF_DELIVERY: &[(Number, When)] = &[
     // Files.
-    (libc::SYS_openat, When::Always),
-    (libc::SYS_read, When::Always),
-    (libc::SYS_lseek, When::Always),
-    (libc::SYS_fstat, When::Always),
-    (libc::SYS_newfstatat, When::Always),
-    (libc::SYS_statx, When::Always),
-    (libc::SYS_fcntl, When::Always),
-    (libc::SYS_close, When::Always),
-    // Sockets: name servers, those who ask, the log.
+    (libc::SYS_pread64, When::Always),
+    (libc::SYS_pwrite64, When::Always),
+    (libc::SYS_getdents64, When::Always),
+    (libc::SYS_flock, When::Always),
+    (libc::SYS_fsync, When::Always),
+    (libc::SYS_fdatasync, When::Always),
+    (libc::SYS_ftruncate, When::Always),
+    (libc::SYS_linkat, When::Always),
+    (libc::SYS_mkdirat, When::Always),
+    (libc::SYS_renameat2, When::Always),
+    (libc::SYS_unlinkat, When::Always),
+    // Sockets: other hosts, mail stores, the helpers, the operator.
+    (libc::SYS_socket, When::Socket),
+    (libc::SYS_sendto, When::NotFastOpen { flags: 3 }),
+    (libc::SYS_sendmsg, When::NotFastOpen { flags: 2 }),
+    (libc::SYS_recvmsg, When::Always),
+    (libc::SYS_getpeername, When::Always),
+    // Threads and time.
+    (libc::SYS_sched_yield, When::Always),
+    (libc::SYS_clock_nanosleep, When::Always),
+    (libc::SYS_geteuid, When::Always),
+    (libc::SYS_getegid, When::Always),
+    // The end of a thread.
+    (libc::SYS_exit, When::Always),
+];
+
+const OF_LOOKUP: &[(Number, When)] = &[
+    // Sockets: name servers, those who ask.
     (libc::SYS_socket, When::InternetSocket),
     (libc::SYS_bind, When::Always),
-    (libc::SYS_connect, When::Always),
-    (libc::SYS_accept4, When::Always),
-    (libc::SYS_getsockopt, When::Always),
-    (libc::SYS_setsockopt, When::Always),
     (libc::SYS_sendto, When::Always),
-    (libc::SYS_recvfrom, When::Always),
     (libc::SYS_writev, When::Always),
-    (libc::SYS_write, When::Always),
     (libc::SYS_shutdown, When::Always),
-    (libc::SYS_epoll_ctl, When::Always),
-    #[cfg(target_arch = "x86_64")]
-    (libc::SYS_epoll_wait, When::Always),
-    #[cfg(not(target_arch = "x86_64"))]
-    (libc::SYS_epoll_pwait, When::Always),
-    // Memory and time.
-    (libc::SYS_brk, When::Always),
-    (libc::SYS_mmap, When::NotExecutable),
-    (libc::SYS_mprotect, When::NotExecutable),
-    (libc::SYS_munmap, When::Always),
-    (libc::SYS_mremap, When::Always),
-    (libc::SYS_madvise, When::Always),
-    (libc::SYS_futex, When::Always),
-    (libc::SYS_clock_gettime, When::Always),
-    (libc::SYS_getrandom, When::Always),
-    (libc::SYS_getpid, When::Always),
-    (libc::SYS_uname, When::Always),
-    // The end.
-    (libc::SYS_rt_sigprocmask, When::Always),
-    (libc::SYS_sigaltstack, When::Always),
-    (libc::SYS_restart_syscall, When::Always),
-    (libc::SYS_exit_group, When::Always),
 ];
 
 /// When a call is allowed.
@@ -231,9 +219,25 @@ fn rule(conditions: &[Condition]) -> Result<SeccompRule, BackendError> {
 ///
 /// # Errors
 /// There is none for this architecture.
-pub fn filter(calls: &[(Number, When)]) -> Result<BpfProgram, BackendError> {
+pub fn filter(calls: Calls) -> Result<BpfProgram, BackendError> {
     let rules: Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> =
-        calls.iter().map(|(call, when)| Ok((*call, when.rules()?))).collect();
+        calls.iter().map(|(call, when)| Ok((call, when.rules()?))).collect();
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     SeccompFilter::new(rules?, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?.try_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_call_is_listed_twice() {
+        for calls in [SESSION, DELIVERY, LOOKUP] {
+            let mut numbers: Vec<Number> = calls.iter().map(|(call, _)| call).collect();
+            let listed = numbers.len();
+            numbers.sort_unstable();
+            numbers.dedup();
+            assert_eq!(numbers.len(), listed);
+        }
+    }
 }

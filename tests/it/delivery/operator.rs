@@ -77,7 +77,8 @@ fn check_security_says_what_each_program_has_left() {
     let ended = post.smapctl(&["check", "--security"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let spool = post.gateway.spool().display().to_string();
-    let (session, delivery, lookups) = (calls::SESSION.len(), calls::DELIVERY.len(), calls::LOOKUP.len());
+    let [session, delivery, lookups] =
+        [calls::SESSION, calls::DELIVERY, calls::LOOKUP].map(|calls| calls.iter().count());
     let shown = output(&ended);
     let (smap, others) = shown.split_once("\nsmapd\n").expect("both are shown");
     let (smapd, lookup) = others.split_once("\nsmap-lookup\n").expect("all are shown");
