@@ -1,6 +1,9 @@
 //! Exit codes of sysexits(3), the only ones that the programs of this project use.
 
+use std::fmt::Display;
 use std::process::ExitCode;
+
+use crate::log::Event;
 
 /// Why a program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,5 +48,36 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
+    }
+}
+
+/// Why a program does not run: what to say, and how to exit.
+#[derive(Debug)]
+pub struct Refusal(pub String, pub Exit);
+
+impl Refusal {
+    /// Says it in the log, and to the one who started the program, where that is another place.
+    #[expect(clippy::print_stderr, reason = "whoever started it reads descriptor 2")]
+    pub fn complain(&self, program: &str, log_is_stderr: bool) -> Exit {
+        let Self(text, exit) = self;
+        for line in text.lines() {
+            Event::Error { text: &line }.log();
+            if !log_is_stderr {
+                eprintln!("{program}: {line}");
+            }
+        }
+        *exit
+    }
+}
+
+/// What the reader of a command line says: that it is wrong, or what it was asked for.
+#[expect(clippy::print_stderr, clippy::print_stdout, reason = "asked for on a command line")]
+pub fn after_command_line(said: &impl Display, is_wrong: bool) -> ExitCode {
+    if is_wrong {
+        eprint!("{said}");
+        Exit::Usage.into()
+    } else {
+        print!("{said}");
+        Exit::Ok.into()
     }
 }

@@ -22,7 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{daemon, geteuid};
 use smap_common::account::Account;
 use smap_common::confine::{self, Missing, SetId};
-use smap_common::exit::Exit;
+use smap_common::exit::{self, Exit, Refusal};
 use smap_common::log::{self, Event, Target};
 
 use crate::dns::Current;
@@ -41,9 +41,6 @@ struct Arguments {
     foreground: bool,
 }
 
-/// Why smap-lookup does not run: what to say, and how to exit.
-struct Refusal(String, Exit);
-
 /// How it is asked.
 enum Way {
     /// By whoever started it.
@@ -58,11 +55,11 @@ fn main() -> ExitCode {
     confine::own_umask(0o077);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error),
+        Err(error) => return exit::after_command_line(&error, error.use_stderr()),
     };
     let target = if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr };
     let to_stderr = log::init("smap-lookup", target);
-    run(&arguments).unwrap_or_else(|refusal| complain(&refusal, to_stderr)).into()
+    run(&arguments).unwrap_or_else(|refusal| refusal.complain("smap-lookup", to_stderr)).into()
 }
 
 /// The life of smap-lookup: read, listen, drop, confine, answer.
@@ -162,27 +159,4 @@ fn is_missed(wall: Missing, way: &Way) -> bool {
 
 fn not_confined(error: impl Display) -> Refusal {
     Refusal(error.to_string(), Exit::NoPerm)
-}
-
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "asked for on a command line")]
-fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        eprint!("{error}");
-        Exit::Usage.into()
-    } else {
-        print!("{error}");
-        Exit::Ok.into()
-    }
-}
-
-/// For the log, and for the one who started it.
-#[expect(clippy::print_stderr, reason = "whoever started it reads descriptor 2")]
-fn complain(Refusal(text, exit): &Refusal, log_is_stderr: bool) -> Exit {
-    for line in text.lines() {
-        Event::Error { text: &line }.log();
-        if !log_is_stderr {
-            eprintln!("smap-lookup: {line}");
-        }
-    }
-    *exit
 }

@@ -12,7 +12,7 @@ use netperm::schema::Listen;
 use smap::startup::{Prepared, close_standard_input_and_output};
 use smap::{listen, one, replies};
 use smap_common::confine;
-use smap_common::exit::Exit;
+use smap_common::exit::{Exit, Refusal};
 use smap_common::log::{self, Event, Target};
 
 const HELP: &str = "\
@@ -54,7 +54,7 @@ fn misused(error: &lexopt::Error) -> ExitCode {
         Event::Error { text: error }.log();
         not_configured(Exit::Usage).into()
     } else {
-        complain(&format!("{error} (smap --help says how)"), Exit::Usage, false).into()
+        Refusal(format!("{error} (smap --help says how)"), Exit::Usage).complain("smap", false).into()
     }
 }
 
@@ -81,11 +81,8 @@ fn not_configured(exit: Exit) -> Exit {
 fn listener(arguments: &Arguments) -> Exit {
     let to_stderr =
         log::init("smap", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
-    listener_life(arguments).unwrap_or_else(|Refusal(text, exit)| complain(&text, exit, to_stderr))
+    listener_life(arguments).unwrap_or_else(|refusal| refusal.complain("smap", to_stderr))
 }
-
-/// Why there is no listener: what to say, and how to exit.
-struct Refusal(String, Exit);
 
 fn listener_life(arguments: &Arguments) -> Result<Exit, Refusal> {
     let table = arguments.table();
@@ -164,16 +161,4 @@ fn log_panics() {
 fn say(text: &str, exit: Exit) -> ExitCode {
     print!("{text}");
     exit.into()
-}
-
-/// For the log, and for the one who started the listener.
-#[expect(clippy::print_stderr, reason = "the listener's descriptor 2 is not a client")]
-fn complain(text: &str, exit: Exit, log_is_stderr: bool) -> Exit {
-    for line in text.lines() {
-        Event::Error { text: &line }.log();
-        if !log_is_stderr {
-            eprintln!("smap: {line}");
-        }
-    }
-    exit
 }

@@ -8,7 +8,7 @@ use netperm::site::Site;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{daemon, geteuid};
 use smap_common::confine::{self, ConfineError, Missing};
-use smap_common::exit::Exit;
+use smap_common::exit::{self, Exit, Refusal};
 use smap_common::log::{self, Event, Target};
 use smapd::content;
 use smapd::control::Control;
@@ -35,20 +35,17 @@ struct Arguments {
     once: bool,
 }
 
-/// Why smapd does not run: what to say, and how to exit.
-struct Refusal(String, Exit);
-
 fn main() -> ExitCode {
     confine::clear_environment();
     confine::close_inherited_descriptors();
     confine::own_umask(0o077);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error),
+        Err(error) => return exit::after_command_line(&error, error.use_stderr()),
     };
     let to_stderr =
         log::init("smapd", if arguments.foreground { Target::Stderr } else { Target::SyslogOrStderr });
-    let exit = run(&arguments).unwrap_or_else(|refusal| complain(&refusal, to_stderr));
+    let exit = run(&arguments).unwrap_or_else(|refusal| refusal.complain("smapd", to_stderr));
     exit.into()
 }
 
@@ -168,27 +165,4 @@ fn prepare_spool(site: &Site) -> Result<(), Refusal> {
         Event::Warning { text: &text }.log();
     }
     Ok(())
-}
-
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "asked for on a command line")]
-fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        eprint!("{error}");
-        Exit::Usage.into()
-    } else {
-        print!("{error}");
-        Exit::Ok.into()
-    }
-}
-
-/// For the log, and for the one who started it.
-#[expect(clippy::print_stderr, reason = "whoever started it reads descriptor 2")]
-fn complain(Refusal(text, exit): &Refusal, log_is_stderr: bool) -> Exit {
-    for line in text.lines() {
-        Event::Error { text: &line }.log();
-        if !log_is_stderr {
-            eprintln!("smapd: {line}");
-        }
-    }
-    *exit
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use smap_tests::markdown::{self, quoted};
 use smap_tests::programs::workspace;
 
 use crate::dialogues::trial;
@@ -23,24 +24,21 @@ pub(crate) fn trials(others: &[Trial]) -> [Trial; 2] {
     ]
 }
 
-/// The rows of the tables in their order, without what stands above them; the last cell names the tests.
-fn rows() -> Vec<String> {
-    let text = fs::read_to_string(workspace().join("tests/FAULTS.md")).expect("the tables are there");
-    let tables = text.split("\n\n").filter(|paragraph| paragraph.starts_with('|'));
-    tables.flat_map(|table| table.lines().skip(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+/// The rows of the tables in their order; the last cell names the tests.
+fn rows() -> Vec<Vec<&'static str>> {
+    markdown::rows(include_str!("../FAULTS.md"))
 }
 
-fn tests_of(row: &str) -> Vec<&str> {
-    let cell = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
-    cell.split('`').skip(1).step_by(2).collect()
+fn tests_of<'a>(row: &[&'a str]) -> Vec<&'a str> {
+    row.last().map(|cell| quoted(cell)).unwrap_or_default()
 }
 
 fn every_row_names_a_test() {
     let rows = rows();
     assert!(!rows.is_empty(), "the tables were not understood");
-    let silent: Vec<&String> = rows.iter().filter(|row| tests_of(row).is_empty()).collect();
+    let silent: Vec<_> = rows.iter().filter(|row| tests_of(row).is_empty()).collect();
     assert!(silent.is_empty(), "no test holds these: {silent:#?}");
-    let torn: Vec<&String> = rows.iter().filter(|row| !(4..=5).contains(&row.matches('|').count())).collect();
+    let torn: Vec<_> = rows.iter().filter(|row| !(3..=4).contains(&row.len())).collect();
     assert!(torn.is_empty(), "these have another number of cells: {torn:#?}");
 }
 

@@ -4,7 +4,8 @@
 //! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`clock`] one that a
 //! test may set, a [`client`] a plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on
 //! one spool, a [`sink`] the server that mail is relayed to, [`dns`] a name server, an [`asker`] a client of
-//! smap-lookup, a [`network`] one without anybody else. A test stops by panicking.
+//! smap-lookup, a [`network`] one without anybody else. [`markdown`]
+//! reads the tables that say which test holds what. A test stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -18,6 +19,7 @@ pub mod client;
 pub mod clock;
 pub mod dns;
 pub mod gateway;
+pub mod markdown;
 pub mod needs;
 pub mod network;
 pub mod post;

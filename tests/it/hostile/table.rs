@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use libtest_mimic::Trial;
+use smap_tests::markdown;
 
 /// Rows about one session, and those about the machine, other servers, bounces and loops. The rows between them are
 /// those of TLS and of AUTH, which are not there.
@@ -21,12 +22,11 @@ struct Row {
 }
 
 impl Row {
-    fn read(line: &str) -> Option<Self> {
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let number = cells.get(1)?.parse().ok()?;
-        assert_eq!(cells.len(), 7, "five columns: {line}");
-        let tests = cells[4].split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        Some(Self { number, tests, remark: cells[5].to_owned() })
+    fn read(cells: &[&str]) -> Self {
+        let [number, _, _, tests, remark] = cells else { panic!("five columns: {cells:?}") };
+        let number = number.parse().expect("the first is the number of the row");
+        let tests = markdown::quoted(tests).into_iter().map(str::to_owned).collect();
+        Self { number, tests, remark: (*remark).to_owned() }
     }
 
     fn names(&self, test: &str) -> bool {
@@ -50,7 +50,7 @@ fn rows_of(test: &str) -> Option<RangeInclusive<u32>> {
 pub(crate) fn trial(tests: Vec<String>) -> Trial {
     Trial::test("hostile::table::every_row_has_its_tests_and_every_test_its_row", move || {
         let text = include_str!("../../ROWS.md");
-        let rows: Vec<Row> = text.lines().filter_map(Row::read).collect();
+        let rows: Vec<Row> = markdown::rows(text).iter().map(|cells| Row::read(cells)).collect();
         let tests: Vec<&str> = tests.iter().map(|test| test.rsplit("::").next().unwrap_or(test)).collect();
         assert_is_complete(&rows);
         assert_rows_are_held(&rows, &tests);
