@@ -42,6 +42,7 @@ fn main() {
         starting::tests(),
         listener::tests(),
         lookup::tests(),
+        lookup::service::tests(),
         greedy::tests(),
         confinement::tests(),
         #[cfg(target_arch = "x86_64")]
