@@ -159,12 +159,12 @@ impl Request {
         let mut reader = begin(packet)?;
         let verb = reader.number()?;
         let text = text(&mut reader)?;
-        let verb = match verb {
-            1 => Verb::Hold,
-            2 => Verb::Release,
-            3 => Verb::Retry,
-            4 => Verb::Delete,
-            5 => Verb::Bounce(text),
+        let verb = match (verb, text.is_empty()) {
+            (1, true) => Verb::Hold,
+            (2, true) => Verb::Release,
+            (3, true) => Verb::Retry,
+            (4, true) => Verb::Delete,
+            (5, _) => Verb::Bounce(text),
             _ => return None,
         };
         let whom = match reader.number()? {

@@ -71,6 +71,11 @@ fn what_is_not_known_is_not_read() {
     };
     assert!(request(1, 0).is_some());
     assert_eq!([request(0, 0), request(6, 0), request(1, 3)], [None, None, None]);
+    let with_words = |verb: u64| {
+        Request::decode(&Writer::default().number(VERSION).number(verb).octets(b"x").number(0).finish())
+    };
+    assert!(with_words(5).is_some());
+    assert!((1..=4).all(|verb| with_words(verb).is_none()));
     for reply in [&[4][..], &[3, 3], &[1, 1, 22]] {
         let mut packet = Writer::default();
         reply.iter().fold(packet.number(VERSION), |packet, number| packet.number(*number));
