@@ -6,6 +6,7 @@ mod control;
 mod conversion;
 mod crowd;
 mod fairness;
+mod journal;
 mod loops;
 mod mailboxes;
 mod names;
@@ -36,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
         control::tests(),
         crowd::tests(),
         fairness::tests(),
+        journal::tests(),
         loops::tests(),
     ];
     all.into_iter().flatten().collect()
