@@ -88,12 +88,26 @@ fn rule_notes(smap: &Smap) -> Vec<Note> {
 
 /// What keeps smapd from running.
 pub(crate) fn smapd_faults(smapd: &Smapd) -> Vec<Fault> {
-    if smapd.sendmail.is_some() {
-        return Vec::new();
-    }
+    let mut faults = half_a_certificate(smapd);
+    faults.extend(sendmail_without_program(smapd));
+    faults
+}
+
+/// A certificate is of no use without its key, nor a key without its certificate.
+fn half_a_certificate(smapd: &Smapd) -> Vec<Fault> {
+    let (place, missing) = match (&smapd.client_cert, &smapd.client_key) {
+        (Some(certificate), None) => (&certificate.place, "client-cert lacks its key: add a client-key line"),
+        (None, Some(key)) => (&key.place, "client-key lacks its certificate: add a client-cert line"),
+        (Some(_), Some(_)) | (None, None) => return Vec::new(),
+    };
+    vec![Fault::new(place, missing)]
+}
+
+fn sendmail_without_program(smapd: &Smapd) -> Vec<Fault> {
+    let without_program = || smapd.sendmail.is_none();
     smapd
         .transports()
-        .filter(|(_, transport)| matches!(transport, Transport::Sendmail { .. }))
+        .filter(|(_, transport)| matches!(transport, Transport::Sendmail { .. }) && without_program())
         .map(|(place, _)| {
             Fault::new(
                 place,

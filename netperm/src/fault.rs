@@ -26,7 +26,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(place: &Place, what: impl fmt::Display) -> Self {
+    /// What is wrong there, as one line.
+    pub fn new(place: &Place, what: impl fmt::Display) -> Self {
         Self { place: place.clone(), what: one_line(&what) }
     }
 }

@@ -15,7 +15,7 @@ use crate::domains::{self, DomainLine};
 use crate::hosts::{self, Client, Effect, Judgement, Rule};
 use crate::mailertable;
 use crate::place::Located;
-use crate::schema::{ProgramPath, Smap, Smapd};
+use crate::schema::{FilePath, Smap, Smapd};
 use crate::transport::{NextHop, Tls, Transport};
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ pub enum Reason<'a> {
     /// The `relay-host` line.
     RelayHost(&'a Located<Transport>),
     /// The `sendmail` line: the toolkit's own way.
-    Sendmail(&'a Located<ProgramPath>),
+    Sendmail(&'a Located<FilePath>),
     /// No line speaks of the domain: by MX.
     ByMx,
     /// No line says where mail for our own host name goes.

@@ -101,7 +101,7 @@ pub struct Smapd {
     /// Where mail for every other domain goes; without it, to its mail exchangers.
     pub relay_host: Option<Located<Transport>>,
     /// The program of the transport `sendmail`; when no other transport is named, all mail goes to it.
-    pub sendmail: Option<Located<ProgramPath>>,
+    pub sendmail: Option<Located<FilePath>>,
     /// The toolkit's own; ignored.
     pub(crate) executable: Ignored,
     /// Where what can't be delivered or parsed goes; without it, `bad` in the spool.
@@ -123,6 +123,12 @@ pub struct Smapd {
     /// When to tell the sender that there is a delay.
     #[serde(deserialize_with = "duration")]
     pub warn: Duration,
+    /// The authorities whose certificates prove who a next host is; without it, those of the system.
+    pub cacert: Option<Located<FilePath>>,
+    /// Our certificate for next hosts that ask for one, and those between it and its authority.
+    pub client_cert: Option<Located<FilePath>>,
+    /// Its private key.
+    pub client_key: Option<Located<FilePath>>,
     /// Most connections to other hosts at a time.
     #[serde(deserialize_with = "count")]
     pub max_connections: NonZeroU32,
@@ -196,6 +202,9 @@ impl Default for Smapd {
             retry: Retry::default(),
             expire: Duration::from_secs(5 * DAY),
             warn: Duration::from_secs(4 * HOUR),
+            cacert: None,
+            client_cert: None,
+            client_key: None,
             max_connections: at_most(200),
             max_connections_per_destination: at_most(20),
             our_address: Vec::new(),
@@ -262,13 +271,13 @@ impl fmt::Display for Account {
     }
 }
 
-/// The absolute path of a program.
+/// The absolute path of a file, of a program or of what one reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProgramPath(pub PathBuf);
+pub struct FilePath(pub PathBuf);
 
-impl<'de> Deserialize<'de> for ProgramPath {
+impl<'de> Deserialize<'de> for FilePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, |text| paths::file(text).map(Self).map_err(|fault| format!("\"{text}\" {fault}")))
+        word(deserializer, |text| paths::file(text).map(Self).map_err(|fault| named(text, fault)))
     }
 }
 

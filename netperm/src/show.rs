@@ -87,6 +87,11 @@ impl Display for Smapd {
         lines.line("retry", retry.join(" "))?;
         lines.line("expire", ShowDuration(self.expire))?;
         lines.line("warn", ShowDuration(self.warn))?;
+        for (attribute, file) in
+            [("cacert", &self.cacert), ("client-cert", &self.client_cert), ("client-key", &self.client_key)]
+        {
+            file.as_ref().map_or(Ok(()), |file| lines.path(attribute, &file.0))?;
+        }
         lines.line("max-connections", self.max_connections)?;
         lines.line("max-connections-per-destination", self.max_connections_per_destination)?;
         lines.each("our-address", &self.our_address)

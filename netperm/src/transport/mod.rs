@@ -147,8 +147,6 @@ pub enum TransportError {
     Timeout(String, UnitError),
     /// The value of `tls=`.
     Tls(String),
-    /// A value of `tls=` that needs TLS.
-    TlsLater(String),
     /// This kind takes no arguments.
     Argument(String),
     /// Nothing between two commas, or after the last.
@@ -186,10 +184,9 @@ impl fmt::Display for TransportError {
             Self::RepeatedOption(key) => write!(f, "the option {key}= is given twice"),
             Self::Timeout(value, fault) => write!(f, "timeout=: \"{value}\" {fault}"),
             Self::Tls(value) => {
-                let hint = nearest::hint(value, ["off", "opportunistic", "require", "verify"]);
+                let hint = nearest::hint(value, Tls::WORDS.map(|(word, _)| word));
                 write!(f, "tls=: \"{value}\" is not known{hint}")
             }
-            Self::TlsLater(value) => write!(f, "tls={value}: TLS is not available yet"),
             Self::Argument(word) => write!(f, "this transport takes no argument such as \"{word}\""),
             Self::EmptyHop => f.write_str("no host stands beside a comma (and no white space may)"),
             Self::Host(host) => write!(f, "\"{host}\" is neither the name nor the address of a host"),
@@ -259,6 +256,22 @@ impl Transport {
             | Self::Local(_)
             | Self::Error { .. }
             | Self::Discard => Vec::new(),
+        }
+    }
+
+    /// What it asks of TLS, if it may use any.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        match self {
+            Self::Smtp { tls, .. } => *tls,
+            Self::Lmtp { .. }
+            | Self::Maildir(_)
+            | Self::Mbox(_)
+            | Self::Pipe { .. }
+            | Self::Sendmail { .. }
+            | Self::Local(_)
+            | Self::Error { .. }
+            | Self::Discard => Tls::Off,
         }
     }
 

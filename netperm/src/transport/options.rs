@@ -7,13 +7,27 @@ use super::TransportError;
 use crate::units;
 
 /// Whether TLS is asked for on the way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Tls {
     /// Never.
     Off,
-    /// Where it is offered.
+    /// Where it is offered; whoever answers is believed.
     #[default]
     Opportunistic,
+    /// Always; whoever answers is believed.
+    Require,
+    /// Always, and only with a server whose certificate proves who it is.
+    Verify,
+}
+
+impl Tls {
+    /// Every word of `tls=`, with its meaning.
+    pub(super) const WORDS: [(&'static str, Self); 4] = [
+        ("off", Self::Off),
+        ("opportunistic", Self::Opportunistic),
+        ("require", Self::Require),
+        ("verify", Self::Verify),
+    ];
 }
 
 impl fmt::Display for Tls {
@@ -21,6 +35,8 @@ impl fmt::Display for Tls {
         f.write_str(match self {
             Self::Off => "off",
             Self::Opportunistic => "opportunistic",
+            Self::Require => "require",
+            Self::Verify => "verify",
         })
     }
 }
@@ -85,12 +101,8 @@ pub(super) fn ends_or_is_option(word: &str) -> bool {
 }
 
 fn tls(value: &str) -> Result<Tls, TransportError> {
-    match value {
-        "off" => Ok(Tls::Off),
-        "opportunistic" => Ok(Tls::Opportunistic),
-        "require" | "verify" => Err(TransportError::TlsLater(value.to_owned())),
-        _ => Err(TransportError::Tls(value.to_owned())),
-    }
+    let known = Tls::WORDS.into_iter().find(|(word, _)| *word == value);
+    known.map(|(_, tls)| tls).ok_or_else(|| TransportError::Tls(value.to_owned()))
 }
 
 fn timeout(value: &str) -> Result<Duration, TransportError> {

@@ -52,6 +52,23 @@ fn hops_that_are_not_written_out_are_errors() {
 }
 
 #[test]
+fn what_is_asked_of_tls_is_one_of_four_words() {
+    let words = [
+        ("off", Tls::Off),
+        ("opportunistic", Tls::Opportunistic),
+        ("require", Tls::Require),
+        ("verify", Tls::Verify),
+    ];
+    for (word, tls) in words {
+        assert_eq!(read(&format!("smtp: tls={word}")).tls(), tls);
+    }
+    assert_eq!(read("smtp:").tls(), Tls::Opportunistic);
+    assert_eq!(read("lmtp:unix:/run/lmtp").tls(), Tls::Off);
+    let error = Transport::from_words(&self::words("smtp: tls=verfy")).unwrap_err().to_string();
+    assert!(error.contains("did you mean \"verify\"?"), "{error}");
+}
+
+#[test]
 fn options_stand_before_the_arguments() {
     let Transport::Smtp { tls, timeout, .. } = read("smtp:[10.0.0.5] timeout=1m tls=off") else { panic!() };
     assert_eq!((tls, timeout), (Tls::Off, Some(Duration::from_secs(60))));
@@ -112,7 +129,8 @@ fn a_transport_is_shown_as_it_may_be_written() {
     let cases = [
         "smtp:",
         "smtp:[10.0.0.5]:2525,smtp:example.com tls=off timeout=30s",
-        "smtp:[2001:db8::1]:26",
+        "smtp:[2001:db8::1]:26 tls=require",
+        "smtp: tls=verify",
         "lmtp:unix:/run/lmtp timeout=1m",
         "lmtp:[::1]:24",
         "lmtp:mail.example.com:2003",
