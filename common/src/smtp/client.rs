@@ -5,96 +5,31 @@
 //! says: a reply that was not asked for ends the session. Has no socket, no file and no clock.
 //!
 //! Guarantees that a recipient counts as delivered only by a 2yz reply to the end of the text, that the text is
-//! sent only after a 354 with at least one recipient accepted, and that it holds no bare CR or LF.
+//! sent only after a 354 with at least one recipient accepted, that it holds no bare CR or LF, that nothing of a
+//! message goes over a connection that was to be encrypted and is not, and that nothing that was heard before the
+//! handshake is believed after it.
 
 use std::time::Duration;
 
 pub use self::offers::Offers;
 use self::run::{Run, Stage};
+pub use self::starttls::Encryption;
 pub use self::trouble::Trouble;
-use crate::smtp::command::{Mail, Recipient};
+pub use self::words::{Action, Dialect, Input, Transaction, Verdict};
 use crate::smtp::data::Stuffer;
 use crate::smtp::reply::{Reply, ReplyReader};
-use crate::status::{Class, Status};
+use crate::status::Class;
 
 mod offers;
 mod run;
+mod starttls;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod words;
 
 /// Most commands that wait for a reply.
 const MAX_UNANSWERED: usize = 100;
-
-/// Which protocol is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// RFC 5321
-    Smtp,
-    /// RFC 2033: LHLO, and a reply for each recipient after the text.
-    Lmtp,
-}
-
-/// One message for some recipients, as a server is told of it.
-#[derive(Debug, Clone)]
-pub struct Transaction {
-    /// Sender and parameters.
-    pub mail: Mail,
-    /// Recipients, at least one.
-    pub recipients: Vec<Recipient>,
-    /// Length of the text in octets, for `SIZE=`; one that the server said is too long is not begun with.
-    pub octets: u64,
-}
-
-impl Transaction {
-    fn is_ascii(&self) -> bool {
-        self.mail.sender.is_ascii() && self.recipients.iter().all(|recipient| recipient.address.is_ascii())
-    }
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The server sent this.
-    Received(&'a [u8]),
-    /// Send this message; only after [`Action::Ready`].
-    Begin(Transaction),
-    /// A piece of the text; only after [`Action::SendText`].
-    Text(&'a [u8]),
-    /// The text is complete.
-    TextEnd,
-    /// Say goodbye; only after [`Action::Ready`].
-    Quit,
-    /// The connection is lost, or was never made.
-    Lost(Trouble),
-}
-
-/// What is to be done next. Before each of them the output is to be sent.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Wait for the server.
-    Read,
-    /// The server waits for us: begin a transaction, or quit.
-    Ready,
-    /// Give the text, in pieces, and its end.
-    SendText,
-    /// The transaction is over: a verdict for each recipient in its order. Then [`Session::proceed`] says how it
-    /// goes on.
-    Done(Vec<Verdict>),
-    /// Close the connection. With a trouble, it is no fault of a message.
-    Close(Option<Trouble>),
-}
-
-/// What became of one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// Its class says what is to be done.
-    pub status: Status,
-    /// What the server said, or we say of it.
-    pub reply: String,
-    /// Whether another host may be asked at once: the connection failed before anything was handed over.
-    pub elsewhere: bool,
-}
 
 #[derive(Debug)]
 enum State {
@@ -102,6 +37,8 @@ enum State {
     Hello,
     /// EHLO was refused.
     OldHello,
+    AskingForTls,
+    Handshake,
     Ready,
     Envelope(Run),
     Text(Run, Stuffer),
@@ -121,6 +58,7 @@ enum State {
 pub struct Session {
     dialect: Dialect,
     host: String,
+    encryption: Encryption,
     offers: Offers,
     state: State,
     replies: ReplyReader,
@@ -131,10 +69,11 @@ pub struct Session {
 impl Session {
     /// A session on a new connection; `host` is our name.
     #[must_use]
-    pub fn new(dialect: Dialect, host: &str) -> Self {
+    pub fn new(dialect: Dialect, host: &str, encryption: Encryption) -> Self {
         Self {
             dialect,
             host: host.to_owned(),
+            encryption,
             offers: Offers::default(),
             state: State::Greeting,
             replies: ReplyReader::default(),
@@ -171,6 +110,8 @@ impl Session {
             State::Greeting
             | State::Hello
             | State::OldHello
+            | State::AskingForTls
+            | State::Handshake
             | State::Ready
             | State::Envelope(_)
             | State::Unclean
@@ -192,6 +133,7 @@ impl Session {
                 return Action::SendText;
             }
             Input::TextEnd => self.end_text(),
+            Input::Secured => self.secured(),
             Input::Quit => {
                 self.say("QUIT");
                 self.state = State::Quitting;
@@ -209,6 +151,8 @@ impl Session {
                 State::Ready => return self.lost(Trouble::OutOfStep),
                 State::Text(..) if self.replies.is_empty() => return Action::SendText,
                 State::Text(..) => return self.lost(Trouble::OutOfStep),
+                State::Handshake if self.replies.is_empty() => return Action::Handshake,
+                State::Handshake => return self.lost(Trouble::OutOfStep),
                 State::Over(trouble) => return Action::Close(trouble.clone()),
                 State::Unclean if !self.replies.is_empty() => return self.lost(Trouble::OutOfStep),
                 State::Unclean => {
@@ -218,6 +162,7 @@ impl Session {
                 State::Greeting
                 | State::Hello
                 | State::OldHello
+                | State::AskingForTls
                 | State::Envelope(_)
                 | State::Final(_)
                 | State::FinalForNobody(_)
@@ -244,14 +189,12 @@ impl Session {
     fn replied(&mut self, reply: Reply) -> Option<Action> {
         match std::mem::replace(&mut self.state, State::Over(None)) {
             State::Greeting => self.greeted(reply),
-            State::Hello if reply.is_success() => {
-                self.offers = Offers::of(&reply);
-                self.state = State::Ready;
-            }
+            State::Hello if reply.is_success() => self.offered(&reply),
             State::Hello if reply.class() == Class::Permanent && self.dialect == Dialect::Smtp => {
                 self.say_old_hello();
             }
-            State::OldHello if reply.is_success() => self.state = State::Ready,
+            State::OldHello if reply.is_success() => self.offered_nothing(),
+            State::AskingForTls => self.starttls_replied(reply),
             State::Hello | State::OldHello => self.state = State::Over(Some(Trouble::Unwilling(reply))),
             State::Envelope(run) => return self.envelope_replied(run, &reply),
             State::Final(run) => return self.finally_replied(run, &reply),
@@ -262,7 +205,9 @@ impl Session {
             State::Resetting if reply.is_success() => self.state = State::Ready,
             State::Resetting => self.state = State::Over(Some(Trouble::Unwilling(reply))),
             State::Quitting => self.state = State::Over(None),
-            state @ (State::Ready | State::Text(..) | State::Unclean | State::Over(_)) => self.state = state,
+            state @ (State::Handshake | State::Ready | State::Text(..) | State::Unclean | State::Over(_)) => {
+                self.state = state
+            }
         }
         None
     }
@@ -271,15 +216,19 @@ impl Session {
         if !reply.is_success() {
             self.state = State::Over(Some(Trouble::Unwilling(reply)));
         } else if self.replies.is_empty() {
-            let word = match self.dialect {
-                Dialect::Smtp => "EHLO",
-                Dialect::Lmtp => "LHLO",
-            };
-            self.say(&format!("{word} {}", self.host));
-            self.state = State::Hello;
+            self.say_hello();
         } else {
             self.state = State::Over(Some(Trouble::OutOfStep));
         }
+    }
+
+    fn say_hello(&mut self) {
+        let word = match self.dialect {
+            Dialect::Smtp => "EHLO",
+            Dialect::Lmtp => "LHLO",
+        };
+        self.say(&format!("{word} {}", self.host));
+        self.state = State::Hello;
     }
 
     fn say_old_hello(&mut self) {
@@ -410,6 +359,8 @@ impl Session {
             State::Greeting
             | State::Hello
             | State::OldHello
+            | State::AskingForTls
+            | State::Handshake
             | State::Ready
             | State::Unclean
             | State::Resetting

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use smap_common::smtp::client::{Action, Dialect, Input, Session, Trouble, Verdict};
+use smap_common::smtp::client::{Action, Dialect, Encryption, Input, Session, Trouble, Verdict};
 
 use super::Errand;
 use super::fit::fit;
@@ -64,7 +64,7 @@ impl Connection {
             socket: Socket::connect(&target)?,
             target,
             dialect,
-            session: Session::new(dialect, hostname),
+            session: Session::new(dialect, hostname, Encryption::Unasked),
             action: None,
             errand: None,
             text: None,
@@ -174,6 +174,7 @@ impl Connection {
                         return Wish::Done(Box::new(errand), verdicts);
                     }
                 }
+                Some(Action::Handshake) => self.lose(Trouble::Handshake("not asked for".to_owned())),
                 Some(Action::Close(trouble)) => return Wish::Close(trouble),
                 None => return Wish::Nothing,
             }

@@ -1,19 +1,20 @@
-//! What a server says to the client session. Eight octets say how the rest is cut, one which dialect is spoken, one
-//! how many recipients there are; then what the server says, a NUL wherever it waits for the client.
+//! What a server says to the client session. Eight octets say how the rest is cut, one which dialect is spoken and
+//! whether the connection is to be encrypted, one how many recipients there are; then what the server says, a NUL wherever it waits for the client.
 //!
 //! Oracle: the reader of replies finds the same, in whatever pieces, as a reading of the whole, in bounded memory
 //! and printable ASCII. Of a session, each reply is held here against the command that it answers: a recipient is
 //! delivered exactly by a 2yz to the end of the text that was said to be his, after a 354 and a 2yz to MAIL and to
 //! his RCPT; once something comes that was not asked for, or a 3yz or 421 instead of such a reply, no further
 //! recipient is, and after the end of the text no other host is asked; what the server did not offer is not said, and
-//! no message begun that is longer than it takes; the text goes over the wire with clean lines and one end. Where
+//! no message begun that is longer than it takes; a connection that is to be encrypted is so before anything of a
+//! message is said, or, where nobody insists, was not offered to be, and nothing that was said before counts then; the text goes over the wire with clean lines and one end. Where
 //! everything was asked for, the pieces change nothing.
 #![no_main]
 
 use std::collections::VecDeque;
 
 use libfuzzer_sys::fuzz_target;
-use smap_common::smtp::client::{Action, Dialect, Input, Session, Transaction, Trouble, Verdict};
+use smap_common::smtp::client::{Action, Dialect, Encryption, Input, Offers, Session, Transaction, Trouble, Verdict};
 use smap_common::smtp::command::{Mail, Recipient};
 use smap_common::smtp::reply::{MAX_LINE, MAX_REPLY, MAX_TEXT, Reply, ReplyError, ReplyReader};
 use smap_common::status::Class;
@@ -27,10 +28,15 @@ fuzz_target!(|input: &[u8]| {
     let Some((cuts, rest)) = Cuts::split_off(input) else { return };
     let Some((&[dialect, recipients], script)) = rest.split_first_chunk::<2>() else { return };
     assert_replies(script, cuts);
+    let encryption = match dialect / 2 % 3 {
+        0 => Encryption::Unasked,
+        1 => Encryption::IfOffered,
+        _ => Encryption::Required,
+    };
     let dialect = if dialect % 2 == 0 { Dialect::Smtp } else { Dialect::Lmtp };
     let recipients = usize::from(recipients % 8) + 1;
-    let whole = Run::new(dialect, recipients).life(script, Cuts::WHOLE);
-    let cut = Run::new(dialect, recipients).life(script, cuts);
+    let whole = Run::new(dialect, encryption, recipients).life(script, Cuts::WHOLE);
+    let cut = Run::new(dialect, encryption, recipients).life(script, cuts);
     if !whole.lied {
         assert_eq!(cut, whole);
     }
@@ -98,6 +104,7 @@ fn assert_replies(wire: &[u8], cuts: Cuts) {
 /// What a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
+    Tls,
     Mail,
     Rcpt(usize),
     Data,
@@ -117,6 +124,12 @@ struct Outcome {
 struct Run {
     session: Session,
     dialect: Dialect,
+    encryption: Encryption,
+    /// STARTTLS was said.
+    asked_for_tls: bool,
+    /// It was answered by 220.
+    may_encrypt: bool,
+    encrypted: bool,
     /// Reads what the session reads.
     replies: ReplyReader,
     asked: VecDeque<Asked>,
@@ -133,10 +146,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(dialect: Dialect, recipients: usize) -> Self {
+    fn new(dialect: Dialect, encryption: Encryption, recipients: usize) -> Self {
         Self {
-            session: Session::new(dialect, "gw.example"),
+            session: Session::new(dialect, "gw.example", encryption),
             dialect,
+            encryption,
+            asked_for_tls: false,
+            may_encrypt: false,
+            encrypted: false,
             replies: ReplyReader::default(),
             asked: VecDeque::from([Asked::Other]),
             sender: false,
@@ -187,6 +204,7 @@ impl Run {
     fn answered(&mut self, reply: &Reply) {
         let success = reply.is_success();
         match self.asked.pop_front() {
+            Some(Asked::Tls) => self.may_encrypt = reply.code == 220,
             Some(Asked::Mail) => self.sender = success,
             Some(Asked::Rcpt(number)) => self.accepted[number] = self.sender && success,
             Some(Asked::Data) => self.may_send = reply.code == 354,
@@ -215,6 +233,14 @@ impl Run {
                     self.session.step(Input::Begin(transaction))
                 }
                 Action::SendText => self.send(),
+                Action::Handshake => {
+                    assert!(self.may_encrypt && !self.encrypted && !self.outcome.lied);
+                    assert!(self.replies.is_empty(), "it was said in the clear");
+                    self.encrypted = true;
+                    let action = self.session.step(Input::Secured);
+                    assert_eq!(self.session.offers(), Offers::default());
+                    action
+                }
                 Action::Done(verdicts) => {
                     self.judge(&verdicts);
                     self.session.proceed()
@@ -254,7 +280,13 @@ impl Run {
                     let number = line.strip_prefix("RCPT TO:<u").and_then(|rest| rest.split('@').next());
                     Asked::Rcpt(number.unwrap().parse().unwrap())
                 }
+                "STARTTLS" => {
+                    assert!(self.encryption != Encryption::Unasked && self.session.offers().starttls);
+                    assert!(!std::mem::replace(&mut self.asked_for_tls, true), "once");
+                    Asked::Tls
+                }
                 "MAIL" => {
+                    assert!(self.encrypted || self.encryption != Encryption::Required);
                     let limit = self.session.offers().size.unwrap_or(0);
                     assert!(limit == 0 || limit >= OCTETS);
                     Asked::Mail

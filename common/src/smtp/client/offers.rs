@@ -20,6 +20,8 @@ pub struct Offers {
     pub smtputf8: bool,
     /// RFC 3461
     pub dsn: bool,
+    /// RFC 3207
+    pub starttls: bool,
 }
 
 impl Offers {
@@ -36,6 +38,7 @@ impl Offers {
             eight_bit: offered("8BITMIME").is_some(),
             smtputf8: offered("SMTPUTF8").is_some(),
             dsn: offered("DSN").is_some(),
+            starttls: offered("STARTTLS").is_some(),
         }
     }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::smtp::command::{Mail, Recipient};
+use crate::status::Status;
 
 fn transaction(recipients: &[&str]) -> Transaction {
     Transaction {
@@ -17,7 +19,7 @@ fn said(session: &mut Session) -> String {
 
 /// A session that has been greeted by a server with those extensions, `_` before a parameter.
 fn ready(dialect: Dialect, offers: &str) -> Session {
-    let mut session = Session::new(dialect, "gw.example");
+    let mut session = Session::new(dialect, "gw.example", Encryption::Unasked);
     assert_eq!(session.proceed(), Action::Read);
     assert_eq!(session.step(Input::Received(b"220 hi\r\n")), Action::Read);
     assert!(said(&mut session).contains("HLO gw.example") || dialect == Dialect::Smtp);
@@ -38,7 +40,7 @@ fn classes(action: Action) -> Vec<Class> {
 
 #[test]
 fn a_server_without_extensions_is_spoken_to_line_by_line() {
-    let mut session = Session::new(Dialect::Smtp, "gw.example");
+    let mut session = Session::new(Dialect::Smtp, "gw.example", Encryption::Unasked);
     session.step(Input::Received(b"220 hi\r\n"));
     assert_eq!(said(&mut session), "EHLO gw.example\r\n");
     assert_eq!(session.step(Input::Received(b"500 what\r\n")), Action::Read);
@@ -126,7 +128,7 @@ fn replies_that_were_not_asked_for_end_the_session_without_text() {
         assert_eq!(classes(session.step(Input::Received(lie))), [Class::Transient], "{lie:?}");
         assert!(matches!(session.proceed(), Action::Close(Some(_))), "{lie:?}");
     }
-    let mut session = Session::new(Dialect::Smtp, "gw");
+    let mut session = Session::new(Dialect::Smtp, "gw", Encryption::Unasked);
     assert_eq!(
         session.step(Input::Received(b"220 hi\r\n250 evil\r\n")),
         Action::Close(Some(Trouble::OutOfStep))
@@ -147,7 +149,7 @@ fn a_reply_ahead_of_its_command_is_never_taken_for_the_next_one() {
     assert_eq!(classes(done), [Class::Permanent]);
     assert_eq!(session.proceed(), Action::Close(Some(Trouble::OutOfStep)));
 
-    let mut session = Session::new(Dialect::Smtp, "gw");
+    let mut session = Session::new(Dialect::Smtp, "gw", Encryption::Unasked);
     session.step(Input::Received(b"220 hi\r\n"));
     let action = session.step(Input::Received(b"500 what\r\n250 mx\r\n"));
     assert_eq!(action, Action::Close(Some(Trouble::OutOfStep)));
@@ -155,7 +157,7 @@ fn a_reply_ahead_of_its_command_is_never_taken_for_the_next_one() {
 
 #[test]
 fn an_unwilling_server_is_no_fault_of_the_message() {
-    let mut session = Session::new(Dialect::Smtp, "gw");
+    let mut session = Session::new(Dialect::Smtp, "gw", Encryption::Unasked);
     let Action::Close(Some(trouble)) = session.step(Input::Received(b"554 5.7.1 go away\r\n")) else {
         panic!()
     };

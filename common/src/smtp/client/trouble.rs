@@ -21,6 +21,10 @@ pub enum Trouble {
     OutOfStep,
     /// The server does not want to talk to us: its greeting, or its reply to EHLO and HELO.
     Unwilling(Reply),
+    /// The connection is to be encrypted, and the server does not offer it, or refuses it so.
+    NoTls(Option<Reply>),
+    /// The connection could not be encrypted.
+    Handshake(String),
 }
 
 impl Trouble {
@@ -32,6 +36,9 @@ impl Trouble {
             Self::Closed | Self::TimedOut => Status::transient(4, 2),
             Self::Malformed(_) | Self::OutOfStep => Status::transient(5, 0),
             Self::Unwilling(reply) => reply.status_or_general().in_class(Class::Transient),
+            // RFC 3463: X.7.4 security features not supported, X.7.5 cryptographic failure.
+            Self::NoTls(_) => Status::transient(7, 4),
+            Self::Handshake(_) => Status::transient(7, 5),
         }
     }
 }
@@ -45,6 +52,9 @@ impl fmt::Display for Trouble {
             Self::Malformed(error) => error.fmt(f),
             Self::OutOfStep => f.write_str("the server answered what was not asked"),
             Self::Unwilling(reply) => reply.fmt(f),
+            Self::NoTls(None) => f.write_str("TLS is required, and the server does not offer it"),
+            Self::NoTls(Some(reply)) => write!(f, "TLS is required, and the server refuses it: {reply}"),
+            Self::Handshake(why) => write!(f, "no TLS with the server: {why}"),
         }
     }
 }
