@@ -4,7 +4,8 @@
 //! [`exchangers`] (which hosts take the mail of a domain), [`schedule`] (when to try again), [`notify`] (what the
 //! sender is told). What it hands work to: [`relay`] (connections to other hosts), [`delivery`] (mailboxes), and
 //! two other processes, the [`runner`] (programs) and `smap-lookup` (names; [`lookup`] is our side of it). What an
-//! operator orders comes by [`control`]. What it may touch at all is its [`reach`].
+//! operator orders comes by [`control`]. What it may touch at all is its [`reach`]; what it was told, and by
+//! which files, are its [`settings`].
 
 pub mod aside;
 pub mod content;
@@ -25,5 +26,7 @@ pub mod runner;
 #[cfg(test)]
 mod samples;
 pub mod schedule;
+pub mod settings;
+pub mod tls;
 pub mod turns;
 pub mod workers;
