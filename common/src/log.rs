@@ -94,6 +94,8 @@ pub enum Event<'a> {
         transport: &'a str,
         /// Whom it was given to; empty where there was nobody.
         relay: &'a str,
+        /// What the connection to it was encrypted with.
+        tls: Option<Tls<'a>>,
         /// Since the message arrived.
         delay: Duration,
         /// `sent`, `deferred` or `failed`.
@@ -150,6 +152,24 @@ pub enum Event<'a> {
         /// What.
         text: &'a dyn Display,
     },
+}
+
+/// What a connection was encrypted with.
+#[derive(Clone, Copy)]
+pub struct Tls<'a> {
+    /// As `TLSv1.3`.
+    pub version: &'a str,
+    /// The cipher suite.
+    pub cipher: &'a str,
+    /// `OK`, `FAIL` or `NO`, of the certificate.
+    pub verify: &'a dyn Display,
+}
+
+impl Display for Tls<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, cipher, verify } = self;
+        write!(f, "tls={} cipher={} verify={}", Escaped(version), Escaped(cipher), Escaped(verify))
+    }
 }
 
 /// A client's name and address: `NAME/ADDRESS`, the name `unknown` unless it was confirmed.
@@ -268,11 +288,12 @@ impl Event<'_> {
                 let why = if why.is_empty() { String::new() } else { format!(" reason={}", Quoted(why)) };
                 format!("exiting host={host} bytes={bytes} messages={messages}{why}")
             }
-            Self::Delivery { id, to, transport, relay, delay, status, dsn, reply } => {
+            Self::Delivery { id, to, transport, relay, tls, delay, status, dsn, reply } => {
                 let relay =
                     if relay.is_empty() { String::new() } else { format!(" relay={}", Escaped(relay)) };
+                let tls = tls.map_or_else(String::new, |tls| format!(" {tls}"));
                 format!(
-                    "id={id} to=<{}> transport={transport}{relay} delay={:.3} dsn={dsn} status={status} reply={}",
+                    "id={id} to=<{}> transport={transport}{relay}{tls} delay={:.3} dsn={dsn} status={status} reply={}",
                     Escaped(to),
                     delay.as_secs_f64(),
                     Quoted(reply)

@@ -76,7 +76,7 @@ fn session(site: &Site, file: &Path) -> (&'static str, Result<Trial, String>, Ve
 }
 
 fn delivery(site: &Site, file: &Path) -> (&'static str, Result<Trial, String>, Vec<Row>) {
-    let reach = reach::of(site, file);
+    let reach = reach::at_start(site, file);
     let trial = Trial::of(|| {
         let missing = privileges::take(site).map_err(|error| error.to_string())?;
         let confined = confine::confine_delivery(&reach, missing, || Ok(()));

@@ -19,6 +19,7 @@ use smapd::privileges;
 use smapd::queue::{Queue, QueueError};
 use smapd::reach;
 use smapd::runner::Runner;
+use smapd::settings::Settings;
 
 /// Delivers the mail that smap has put into the spool.
 #[derive(Debug, Parser)]
@@ -66,9 +67,12 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         let text = format!("{} is set-id: programs may gain privileges by it", program.display());
         Event::Warning { text: &text }.log();
     }
-    let lookup = Lookup::start(&site, &table, arguments.foreground).map_err(no_lookup)?;
-    let set_id = privileges::set_id(&site);
-    let missing = privileges::take(&site).map_err(not_confined)?;
+    // Keys may be root's.
+    let settings = Settings::of(site).map_err(|faults| Refusal(faults, Exit::Config))?;
+    let site = &settings.site;
+    let lookup = Lookup::start(site, &table, arguments.foreground).map_err(no_lookup)?;
+    let set_id = privileges::set_id(site);
+    let missing = privileges::take(site).map_err(not_confined)?;
     let queue = Queue::open(&site.layout).map_err(|error| {
         let exit = if matches!(error, QueueError::Locked) { Exit::TempFail } else { Exit::Config };
         Refusal(error.to_string(), exit)
@@ -77,19 +81,19 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
     }
     let start = Start {
-        reach: reach::of(&site, &table),
+        reach: reach::at_start(site, &table),
         set_id,
         table,
         interfaces: interfaces::addresses(),
         once: arguments.once,
     };
-    let control = if arguments.once { None } else { listen_to_operators(&site) };
-    deliver(start, site, queue, lookup, missing, control)
+    let control = if arguments.once { None } else { listen_to_operators(site) };
+    deliver(start, settings, queue, lookup, missing, control)
 }
 
 fn deliver(
     start: Start,
-    site: Site,
+    settings: Settings,
     queue: Queue,
     lookup: Lookup,
     missing: Vec<Missing>,
@@ -97,15 +101,16 @@ fn deliver(
 ) -> Result<Exit, Refusal> {
     let failed = |error: std::io::Error| Refusal(error.to_string(), Exit::TempFail);
     allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
+    let site = &settings.site;
     let children = usize::try_from(site.smapd.maxchildren.get()).unwrap_or(usize::MAX);
     let signals = block_signals().map_err(|errno| failed(errno.into()))?;
     let runner = Runner::start(children, start.set_id).map_err(failed)?;
-    warn_of_missing_folders(&site);
+    warn_of_missing_folders(site);
     content::read_time_zone();
     let root = site.layout.root().to_owned();
     let reach = start.reach.clone();
     let (confined, engine) = confine::confine_delivery(&reach, missing, || {
-        Engine::new(start, site, queue, runner, lookup, signals, control)
+        Engine::new(start, settings, queue, runner, lookup, signals, control)
     })
     .map_err(not_confined)?;
     for wall in confined.missing().iter().filter(|wall| **wall != Missing::BoundingSetForPrograms) {

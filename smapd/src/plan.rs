@@ -12,7 +12,7 @@ use std::time::Duration;
 use netperm::policy::{Route, at_home, route};
 use netperm::site::Site;
 use netperm::transport::{
-    ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, SMTP_PORT, Transport, UnsafeName,
+    ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, SMTP_PORT, Tls, Transport, UnsafeName,
 };
 use smap_common::address::{Address, Domain};
 use smap_common::envelope::Envelope;
@@ -77,6 +77,8 @@ pub struct Destination {
     pub dialect: Dialect,
     /// Tried in this order. Never empty.
     pub hops: Vec<Hop>,
+    /// What is asked of TLS.
+    pub tls: Tls,
     /// How long it may take to answer, if the table says so.
     pub timeout: Option<Duration>,
 }
@@ -186,10 +188,14 @@ fn through(
     address: &Address,
 ) -> (&'static str, Way) {
     match transport {
-        Transport::Smtp { hops, timeout, .. } => ("smtp", smtp(site, ours, hops, *timeout, address)),
+        Transport::Smtp { hops, tls, timeout } => {
+            let hops = smtp_hops(site, ours, hops, address);
+            let to = |hops| Destination { dialect: Dialect::Smtp, hops, tls: *tls, timeout: *timeout };
+            ("smtp", hops.map_or_else(Way::Settled, |hops| Way::Relay(to(hops))))
+        }
         Transport::Lmtp { to, timeout } => {
             let (dialect, hops) = (Dialect::Lmtp, vec![lmtp_hop(to)]);
-            ("lmtp", Way::Relay(Destination { dialect, hops, timeout: *timeout }))
+            ("lmtp", Way::Relay(Destination { dialect, hops, tls: Tls::Off, timeout: *timeout }))
         }
         Transport::Maildir(template) => ("maildir", mailbox(site, template, address, Way::Maildir)),
         Transport::Mbox(template) => ("mbox", mailbox(site, template, address, Way::Mbox)),
@@ -224,13 +230,12 @@ struct PipeTransport<'a> {
 }
 
 /// What one hop cannot do, the others may.
-fn smtp(
+fn smtp_hops(
     site: &Site,
     ours: &Ourselves,
     hops: &[NextHop],
-    timeout: Option<Duration>,
     address: &Address,
-) -> Way {
+) -> Result<Vec<Hop>, Report> {
     let domain = address.domain().unwrap_or(&site.hostname);
     let mut verdict = None;
     let hops: Vec<Hop> = hops
@@ -238,8 +243,8 @@ fn smtp(
         .filter_map(|hop| smtp_hop(ours, hop, domain).map_err(|report| verdict = Some(report)).ok())
         .collect();
     match verdict.filter(|_| hops.is_empty()) {
-        None => Way::Relay(Destination { dialect: Dialect::Smtp, hops, timeout }),
-        Some(report) => Way::Settled(report),
+        None => Ok(hops),
+        Some(report) => Err(report),
     }
 }
 

@@ -1,11 +1,13 @@
 //! What of this machine and its network smapd needs, by its table: the spool, the mailboxes, the ports of its next
-//! hosts, the table itself and its mailertable. Everything else is closed to it.
+//! hosts, the table itself, its mailertable and the files of TLS. Everything else is closed to it.
 
 use std::path::{Path, PathBuf};
 
 use netperm::site::Site;
 use netperm::transport::SMTP_PORT;
 use smap_common::confine::Reach;
+
+use crate::tls;
 
 /// What smapd needs for `site`, which stands in `table`.
 #[must_use]
@@ -19,12 +21,24 @@ pub fn of(site: &Site, table: &Path) -> Reach {
     }
     // An editor may put another file in the table's place: its folder is what stays.
     let mailertable = site.smapd.mailertable.iter().map(|mailertable| mailertable.file());
-    let read =
-        std::iter::once(table).chain(mailertable).filter_map(Path::parent).map(Path::to_owned).collect();
+    let named = std::iter::once(table).chain(mailertable).filter_map(Path::parent);
+    let of_tls = tls::named(site).filter_map(Path::parent).filter(|folder| folder.is_dir());
+    let read = outermost(named.chain(of_tls).map(Path::to_owned).collect());
     let folders = outermost(folders);
     ports.sort_unstable();
     ports.dedup();
     Reach { folders, read, ports }
+}
+
+/// The same for a process that begins: the folders that links lead to as well, where a renewed certificate may lie
+/// beside the old one.
+#[must_use]
+pub fn at_start(site: &Site, table: &Path) -> Reach {
+    let mut reach = of(site, table);
+    let real = tls::named(site).filter_map(|file| file.canonicalize().ok());
+    reach.read.extend(real.filter_map(|file| file.parent().map(Path::to_owned)));
+    reach.read = outermost(reach.read);
+    reach
 }
 
 /// Without those that lie in another, and without a slash at the end.

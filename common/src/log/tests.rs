@@ -35,6 +35,7 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
         to: &to,
         transport: "smtp",
         relay: "evil host",
+        tls: Some(Tls { version: "TLSv1.3", cipher: "x status=sent", verify: &"OK" }),
         delay: Duration::from_millis(1500),
         status: "failed",
         dsn: Status::permanent(1, 1),
@@ -44,7 +45,8 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
     assert_eq!(
         line,
         format!(
-            "id={} to=<\\x22a>\\x20status\\x3dsent\\x2c\\x20x\\x22@d> transport=smtp relay=evil\\x20host delay=1.500 \
+            "id={} to=<\\x22a>\\x20status\\x3dsent\\x2c\\x20x\\x22@d> transport=smtp relay=evil\\x20host \
+             tls=TLSv1.3 cipher=x\\x20status\\x3dsent verify=OK delay=1.500 \
              dsn=5.1.1 status=failed reply=\"550 \\x22no\\x22\\x0aid=X status=sent\\x1b[2J\"",
             id()
         )

@@ -13,6 +13,7 @@ use netperm::transport::LmtpTarget;
 use nix::sys::statfs::{self, FsType, statfs};
 use nix::unistd::geteuid;
 use smap_common::account::Account;
+use smapd::tls;
 
 use super::{Finding, Level};
 
@@ -33,10 +34,19 @@ pub(super) fn findings(site: &Site) -> Vec<Finding> {
     findings.extend(toolkit(site));
     findings.extend(spool(site));
     let smapd = site.smapd_account.clone().unwrap_or_else(Account::current);
+    findings.extend(tls_files(site));
     findings.extend(programs(site).into_iter().map(|program| judge_program(&program, &smapd)));
     findings.extend(folders(site).into_iter().map(|folder| judge_folder(&folder, &smapd)));
     findings.extend(sockets(site).into_iter().map(|socket| judge_socket(&socket, &smapd)));
     findings
+}
+
+/// The files that TLS needs, as smapd reads them when it starts.
+fn tls_files(site: &Site) -> Vec<Finding> {
+    match tls::Client::load(site) {
+        Ok(client) => client.notes.into_iter().map(|text| Finding::new(Level::Warning, text)).collect(),
+        Err(faults) => faults.iter().map(|fault| Finding::new(Level::Error, fault.to_string())).collect(),
+    }
 }
 
 fn users(site: &Site) -> Vec<Finding> {

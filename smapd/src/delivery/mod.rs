@@ -8,6 +8,7 @@ use smap_common::spool::Outcome;
 use smap_common::status::Status;
 
 use crate::content::Content;
+use crate::tls::Security;
 
 pub mod maildir;
 pub mod mbox;
@@ -36,6 +37,8 @@ pub struct Report {
     pub status: Status,
     /// What it was given to; empty where it was nothing.
     pub relay: String,
+    /// What the connection to it was encrypted with.
+    pub security: Option<Security>,
     /// What that said, or what we say of it.
     pub reply: String,
     /// Who tells of a delivery.
@@ -63,13 +66,18 @@ impl Report {
         Self { relay: relay.into(), ..self }
     }
 
+    /// The same, with what the connection was encrypted with.
+    pub fn over(self, security: Option<Security>) -> Self {
+        Self { security, ..self }
+    }
+
     /// The same, with who tells of it.
     pub fn told_by(self, teller: Teller) -> Self {
         Self { teller, ..self }
     }
 
     fn new(outcome: Outcome, status: Status, reply: String) -> Self {
-        Self { outcome, status, relay: String::new(), reply, teller: Teller::Us }
+        Self { outcome, status, relay: String::new(), security: None, reply, teller: Teller::Us }
     }
 }
 

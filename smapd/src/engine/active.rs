@@ -96,7 +96,7 @@ impl Active {
 
     /// Takes what became of one recipient.
     pub(super) fn report(&mut self, number: u32, report: Report, now: Timestamp) {
-        let Report { outcome, status, relay, reply, teller } = report;
+        let Report { outcome, status, relay, reply, teller, security: _ } = report;
         let success = match (outcome, teller) {
             (Outcome::Delivered, Teller::Us) => Some(Kind::Delivered),
             (Outcome::Delivered, Teller::UsOfRelaying) => Some(Kind::Relayed),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use smap_common::address::Address;
 use smap_common::clock::Timestamp;
-use smap_common::log::Event;
+use smap_common::log::{self, Event};
 use smap_common::lookup::{Answer, Answered, Mx, Question};
 use smap_common::smtp::client::Transaction;
 use smap_common::spool::{Outcome, QueueId};
@@ -241,7 +241,9 @@ impl Engine {
             let answer = match answer {
                 Answer::Addresses(found) => relay::Answer::Addresses(found.map(|found| found.records)),
                 Answer::Mx(found) => {
-                    relay::Answer::Mx(found.map(|found| found.records.into_iter().map(exchanger).collect()))
+                    let secure = found.as_ref().is_ok_and(|found| found.secure);
+                    let exchangers = found.map(|found| found.records.into_iter().map(exchanger).collect());
+                    relay::Answer::Mx(exchangers, secure)
                 }
                 Answer::Names(_) | Answer::Texts(_) | Answer::Tlsa(_) => continue,
             };
@@ -328,11 +330,17 @@ pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report
     let Some(recipient) = envelope.recipient(number) else {
         return;
     };
+    let tls = report.security.as_ref().map(|security| log::Tls {
+        version: security.version,
+        cipher: &security.cipher,
+        verify: &security.verdict,
+    });
     Event::Delivery {
         id: envelope.id,
         to: &recipient.address,
         transport,
         relay: &report.relay,
+        tls,
         delay: now.since(envelope.arrived),
         status: match report.outcome {
             Outcome::Delivered => "sent",

@@ -52,6 +52,7 @@ use crate::queue::{Place, Queue};
 use crate::relay::{self, Limits, Relay};
 use crate::runner::Runner;
 use crate::schedule::Schedule;
+use crate::settings::Settings;
 use crate::workers::Workers;
 
 const WORKERS: Token = Token(0);
@@ -150,7 +151,7 @@ impl Engine {
     /// The system has no descriptors or threads left.
     pub fn new(
         start: Start,
-        site: Site,
+        Settings { site, tls }: Settings,
         queue: Queue,
         runner: Runner,
         mut lookup: Lookup,
@@ -173,7 +174,7 @@ impl Engine {
         lookup.watch(registry.try_clone()?, LOOKUP)?;
         control.as_ref().map_or(Ok(()), |control| control.register(registry, CONTROL))?;
         let ours = Ourselves::of(&site, &start.interfaces);
-        let relay = Relay::new(ours, limits(&site), registry.try_clone()?, FIRST_CONNECTION);
+        let relay = Relay::new(ours, limits(&site), tls, registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
             workers: Workers::start(MAILBOX_WORKERS, &waker)?,
             journal: Workers::start(1, &waker)?,

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netperm::site::Site;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use smap_common::confine::SetId;
@@ -15,6 +14,7 @@ use smap_common::log::Event;
 
 use super::{Engine, limits};
 use crate::exchangers::Ourselves;
+use crate::settings::Settings;
 use crate::{privileges, reach};
 
 /// How long what is under way may take after SIGTERM.
@@ -32,10 +32,10 @@ impl Engine {
     }
 
     fn reload(&mut self) {
-        match self.new_site() {
-            Ok(site) => {
+        match self.new_settings() {
+            Ok(Settings { site, tls }) => {
                 let ours = Ourselves::of(&site, &self.start.interfaces);
-                self.relay.reconfigure(ours, limits(&site));
+                self.relay.reconfigure(ours, limits(&site), tls);
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();
                 Event::Said { text: "the table was read again" }.log();
@@ -48,8 +48,8 @@ impl Engine {
         }
     }
 
-    /// What the table says now, if this process may do all that it asks for.
-    fn new_site(&self) -> Result<Site, String> {
+    /// What the table and its files say now, if this process may do all that it asks for.
+    fn new_settings(&self) -> Result<Settings, String> {
         let table = &self.start.table;
         let site = self.site.load_again(table).map_err(|faults| faults.to_string())?;
         let table = table.display();
@@ -64,7 +64,7 @@ impl Engine {
                  them: start it anew"
             ));
         }
-        Ok(site)
+        Settings::of(site)
     }
 
     fn stop(&mut self) {

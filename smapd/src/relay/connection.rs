@@ -1,8 +1,10 @@
 //! One connection: the thin file around the client session.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use netperm::transport::Tls;
 use smap_common::smtp::client::{Action, Dialect, Encryption, Input, Session, Trouble, Verdict};
 
 use super::Errand;
@@ -10,6 +12,8 @@ use super::fit::fit;
 use super::socket::{Socket, Target};
 use crate::content::Reader;
 use crate::delivery::Teller;
+use crate::plan::Destination;
+use crate::tls::{self, Security};
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
@@ -29,10 +33,23 @@ pub(super) enum Wish {
     Close(Option<Trouble>),
 }
 
+/// How far the connection is encrypted.
+#[derive(Debug)]
+enum Progress {
+    Plain,
+    /// The handshake has begun, and the server was not heard behind it yet: in TLS 1.3 it may refuse us that late.
+    Underway,
+    Encrypted(Security),
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) target: Target,
     dialect: Dialect,
+    tls: Arc<tls::Client>,
+    /// Whether the server has to prove who it is.
+    must_prove: bool,
+    progress: Progress,
     socket: Socket,
     session: Session,
     /// What the session wants done; `None` until the connection is made.
@@ -56,15 +73,20 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn open(
         target: Target,
-        dialect: Dialect,
+        destination: &Destination,
         hostname: &str,
-        timeout: Option<Duration>,
+        encryption: Encryption,
+        tls: &Arc<tls::Client>,
     ) -> io::Result<Self> {
+        let (dialect, timeout) = (destination.dialect, destination.timeout);
         Ok(Self {
             socket: Socket::connect(&target)?,
             target,
             dialect,
-            session: Session::new(dialect, hostname, Encryption::Unasked),
+            tls: Arc::clone(tls),
+            must_prove: destination.tls == Tls::Verify,
+            progress: Progress::Plain,
+            session: Session::new(dialect, hostname, encryption),
             action: None,
             errand: None,
             text: None,
@@ -116,9 +138,19 @@ impl Connection {
 
     /// The connection is of no use any more: nothing more is sent, and what is already over stays so.
     pub(super) fn lose(&mut self, trouble: Trouble) {
+        let trouble = self.befalling(trouble);
+        self.socket.close(false);
         self.session.output().clear();
         if !matches!(self.action, Some(Action::Done(_) | Action::Close(_))) {
             self.action = Some(self.session.step(Input::Lost(trouble)));
+        }
+    }
+
+    /// What it was encrypted with, if it was.
+    pub(super) fn security(&self) -> Option<&Security> {
+        match &self.progress {
+            Progress::Encrypted(security) => Some(security),
+            Progress::Plain | Progress::Underway => None,
         }
     }
 
@@ -174,8 +206,14 @@ impl Connection {
                         return Wish::Done(Box::new(errand), verdicts);
                     }
                 }
-                Some(Action::Handshake) => self.lose(Trouble::Handshake("not asked for".to_owned())),
-                Some(Action::Close(trouble)) => return Wish::Close(trouble),
+                Some(Action::Handshake) => match self.handshake() {
+                    Some(action) => self.action = Some(action),
+                    None => return Wish::Nothing,
+                },
+                Some(Action::Close(trouble)) => {
+                    self.socket.close(trouble.is_none());
+                    return Wish::Close(trouble);
+                }
                 None => return Wish::Nothing,
             }
         }
@@ -198,19 +236,79 @@ impl Connection {
                 }
             }
         }
-        Ok(true)
+        match self.socket.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            flushed => flushed.map(|()| true),
+        }
+    }
+
+    /// Goes on with the handshake; `None` if it has to wait, and the wish for it stays.
+    fn handshake(&mut self) -> Option<Action> {
+        if matches!(self.progress, Progress::Plain) {
+            self.progress = Progress::Underway;
+            self.be_patient();
+            let layer = match &self.target {
+                Target::Tcp(peer) => self.tls.layer(peer, self.must_prove).map_err(|error| error.to_string()),
+                Target::Unix(_) => Err("a socket of this machine has none".to_owned()),
+            };
+            match layer {
+                Ok(layer) => self.socket.encrypt(layer),
+                Err(why) => return Some(self.session.step(Input::Lost(Trouble::Handshake(why)))),
+            }
+        }
+        match self.socket.handshake() {
+            Ok(true) => {
+                self.be_patient();
+                Some(self.session.step(Input::Secured))
+            }
+            Ok(false) => {
+                self.action = Some(Action::Handshake);
+                None
+            }
+            Err(error) => Some(self.broken(&error)),
+        }
+    }
+
+    /// The server has answered.
+    fn heard(&mut self) {
+        self.be_patient();
+        if let (Progress::Underway, Some(layer)) = (&self.progress, self.socket.layer()) {
+            self.progress = Progress::Encrypted(layer.security());
+        }
+    }
+
+    /// The connection is broken.
+    fn broken(&mut self, error: &io::Error) -> Action {
+        let trouble = match (&self.progress, self.socket.layer(), error.kind()) {
+            (_, _, io::ErrorKind::UnexpectedEof) => Trouble::Closed,
+            (Progress::Underway, Some(layer), _) => Trouble::Handshake(layer.explain(error)),
+            _ => Trouble::Closed,
+        };
+        let trouble = self.befalling(trouble);
+        self.socket.close(false);
+        self.session.step(Input::Lost(trouble))
+    }
+
+    /// What a trouble means now: whatever ends a handshake is one of the handshake.
+    fn befalling(&self, trouble: Trouble) -> Trouble {
+        match (&self.progress, trouble) {
+            (_, trouble @ Trouble::Handshake(_)) | (Progress::Plain | Progress::Encrypted(_), trouble) => {
+                trouble
+            }
+            (Progress::Underway, trouble) => Trouble::Handshake(trouble.to_string()),
+        }
     }
 
     /// Reads what is there; `None` if nothing is, and the wish to read stays.
     fn read(&mut self, buffer: &mut [u8]) -> Option<Action> {
         loop {
             match self.socket.read(buffer) {
-                Ok(0) => return Some(self.session.step(Input::Lost(Trouble::Closed))),
+                Ok(0) => return Some(self.broken(&io::ErrorKind::UnexpectedEof.into())),
                 Ok(read) => {
                     let heard = self.session.heard();
                     let action = self.session.step(Input::Received(buffer.get(..read).unwrap_or_default()));
                     if self.session.heard() > heard {
-                        self.be_patient();
+                        self.heard();
                     }
                     return Some(action);
                 }
@@ -219,7 +317,7 @@ impl Connection {
                     return None;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Some(self.session.step(Input::Lost(Trouble::Closed))),
+                Err(error) => return Some(self.broken(&error)),
             }
         }
     }

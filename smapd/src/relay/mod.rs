@@ -4,6 +4,7 @@
 //! every errand that was submitted comes back once, with a report for each of its recipients.
 
 mod connection;
+mod encryption;
 mod errand;
 mod fit;
 mod lookups;
@@ -15,6 +16,7 @@ mod window;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
@@ -32,6 +34,7 @@ use self::search::{Search, Step};
 use crate::delivery::Report;
 use crate::exchangers::Ourselves;
 use crate::plan::Destination;
+use crate::tls;
 use crate::turns::Sender;
 
 /// How long looked-up addresses are used.
@@ -57,6 +60,7 @@ pub struct Limits {
 pub struct Relay {
     ours: Ourselves,
     limits: Limits,
+    tls: Arc<tls::Client>,
     registry: Registry,
     first_token: usize,
     places: HashMap<Destination, Place>,
@@ -76,10 +80,17 @@ pub struct Relay {
 impl Relay {
     /// No connections yet; sockets are registered with tokens from `first_token` on.
     #[must_use]
-    pub fn new(ours: Ourselves, limits: Limits, registry: Registry, first_token: usize) -> Self {
+    pub fn new(
+        ours: Ourselves,
+        limits: Limits,
+        tls: tls::Client,
+        registry: Registry,
+        first_token: usize,
+    ) -> Self {
         Self {
             ours,
             limits,
+            tls: Arc::new(tls),
             registry,
             first_token,
             places: HashMap::new(),
@@ -95,8 +106,8 @@ impl Relay {
     }
 
     /// A new table is in force.
-    pub fn reconfigure(&mut self, ours: Ourselves, limits: Limits) {
-        (self.ours, self.limits) = (ours, limits);
+    pub fn reconfigure(&mut self, ours: Ourselves, limits: Limits, tls: tls::Client) {
+        (self.ours, self.limits, self.tls) = (ours, limits, Arc::new(tls));
         self.feed_the_hungry();
     }
 
@@ -269,7 +280,10 @@ impl Relay {
         };
         place.search = None;
         match found {
-            Ok(targets) => (place.targets, place.preferred) = (targets, 0),
+            Ok(targets) => {
+                (place.targets, place.preferred) = (targets, 0);
+                place.without_tls.clear();
+            }
             Err(_) if place.working() > 0 => {}
             Err(report) => return Targets::None(report),
         }
@@ -281,7 +295,8 @@ impl Relay {
     fn connect(&mut self, destination: &Destination) -> bool {
         let Some(place) = self.places.get_mut(destination) else { return false };
         let Some(target) = place.targets.get(place.preferred).cloned() else { return false };
-        let opened = Connection::open(target, destination.dialect, &self.ours.name, destination.timeout);
+        let encryption = place.encryption(destination, &target);
+        let opened = Connection::open(target, destination, &self.ours.name, encryption, &self.tls);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let opened = opened.and_then(|mut connection| {
@@ -369,7 +384,7 @@ impl Relay {
     fn finish(&mut self, destination: &Destination, key: usize, errand: Errand, verdicts: Vec<Verdict>) {
         let Some((_, connection)) = self.connections.get(key) else { return };
         let (relay, reused) = (connection.target.to_string(), connection.served > 1);
-        let teller = connection.teller();
+        let (teller, security) = (connection.teller(), connection.security());
         let Some(place) = self.places.get_mut(destination) else { return };
         // A connection that was kept may have been closed at its other end meanwhile: that is no attempt.
         let was_closed = reused && errand.attempts == 0;
@@ -382,7 +397,7 @@ impl Relay {
             if verdict.elsewhere && again {
                 rest.push(index);
             } else {
-                reports.push((*number, report(verdict, teller).by(relay.as_str())));
+                reports.push((*number, report(verdict, teller).by(relay.as_str()).over(security.cloned())));
             }
         }
         if !reports.is_empty() {
@@ -408,7 +423,9 @@ impl Relay {
         if !connection.was_ready {
             place.pending -= 1;
             let trouble = trouble.unwrap_or(Trouble::Closed);
-            self.unreachable(destination, &trouble);
+            if !place.does_without_tls(destination, &connection.target, &trouble) {
+                self.unreachable(destination, &trouble);
+            }
         }
         // Who has no connection at all comes before who has just had one.
         self.feed_the_hungry();

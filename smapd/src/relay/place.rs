@@ -1,5 +1,6 @@
 //! One destination: who waits for it, which connections it has, where it is.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use smap_common::smtp::client::Trouble;
@@ -20,6 +21,8 @@ pub(super) struct Place {
     pub(super) pending: usize,
     pub(super) idle: Vec<usize>,
     pub(super) targets: Vec<Target>,
+    /// Those with which no TLS came about, as long as the others are known.
+    pub(super) without_tls: HashSet<Target>,
     pub(super) known_until: Option<Instant>,
     /// How far it is known where the targets are now.
     pub(super) search: Option<Search>,

@@ -15,6 +15,7 @@ use super::socket::Target;
 use crate::delivery::Report;
 use crate::exchangers::{self, Exchanger, Failure, Ourselves, Outcome};
 use crate::plan::{Hop, NamedBy};
+use crate::tls::Peer;
 
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,8 @@ pub enum Asked {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To [`Asked::Mx`].
-    Mx(Outcome<Exchanger>),
+    /// To [`Asked::Mx`], and whether DNSSEC authenticates it.
+    Mx(Outcome<Exchanger>, bool),
     /// To [`Asked::Addresses`].
     Addresses(Outcome<IpAddr>),
 }
@@ -43,7 +44,7 @@ impl Asked {
     pub fn unanswered(&self, why: &str) -> Answer {
         let failure = Failure::Temporary(why.to_owned());
         match self {
-            Self::Mx(_) => Answer::Mx(Err(failure)),
+            Self::Mx(_) => Answer::Mx(Err(failure), false),
             Self::Addresses(_) => Answer::Addresses(Err(failure)),
         }
     }
@@ -54,7 +55,8 @@ impl Asked {
 pub(super) struct Search {
     seed: u64,
     asked: HashSet<Asked>,
-    exchangers: HashMap<String, Outcome<Exchanger>>,
+    /// With whether DNSSEC authenticates them.
+    exchangers: HashMap<String, (Outcome<Exchanger>, bool)>,
     addresses: HashMap<String, Outcome<IpAddr>>,
 }
 
@@ -85,7 +87,9 @@ impl Search {
     /// Takes an answer.
     pub(super) fn heard(&mut self, question: Asked, answer: Answer) {
         match (question, answer) {
-            (Asked::Mx(domain), Answer::Mx(outcome)) => drop(self.exchangers.insert(domain, outcome)),
+            (Asked::Mx(domain), Answer::Mx(outcome, secure)) => {
+                drop(self.exchangers.insert(domain, (outcome, secure)));
+            }
             (Asked::Addresses(host), Answer::Addresses(outcome)) => {
                 drop(self.addresses.insert(host, outcome));
             }
@@ -127,14 +131,15 @@ impl Search {
     fn known_of(&self, hop: &Hop, ours: &Ourselves) -> Known {
         match hop {
             Hop::Address(address, port) => {
-                Known::Targets(vec![Target::Tcp(None, SocketAddr::new(*address, *port))])
+                let address = SocketAddr::new(*address, *port);
+                Known::Targets(vec![Target::Tcp(Peer { host: None, address, unproven_mx_of: None })])
             }
             Hop::Unix(path) => Known::Targets(vec![Target::Unix(path.clone())]),
             Hop::Name(host, port) => match self.addresses.get(host) {
                 None => Known::Lacks(vec![Asked::Addresses(host.clone())]),
                 Some(Ok(found)) => {
                     let places = found.iter().map(|address| (host.clone(), *address));
-                    Known::Targets(targets(places, *port))
+                    Known::Targets(targets(places, *port, None))
                 }
                 Some(Err(failure)) => {
                     Known::Nothing(Report::deferred(Status::transient(4, 1), format!("{host}: {failure}")))
@@ -151,7 +156,7 @@ impl Search {
         // Who names another port means another server, which may be on this machine.
         let elsewhere = Ourselves::default();
         let ours = if port == SMTP_PORT { ours } else { &elsewhere };
-        let Some(answer) = self.exchangers.get(domain) else {
+        let Some((answer, secure)) = self.exchangers.get(domain) else {
             return Known::Lacks(vec![Asked::Mx(domain.to_owned())]);
         };
         let hosts = match exchangers::hosts(domain, answer, ours, self.seed) {
@@ -164,13 +169,22 @@ impl Search {
             return Known::Lacks(lacks);
         }
         match exchangers::places(domain, &hosts, &self.addresses, ours) {
-            Ok(places) => Known::Targets(targets(places, port)),
+            Ok(places) => Known::Targets(targets(places, port, Some(domain).filter(|_| !secure))),
             Err(report) => Known::Nothing(report),
         }
     }
 }
 
-fn targets(places: impl IntoIterator<Item = (String, IpAddr)>, port: u16) -> Vec<Target> {
-    let target = |(host, address)| Target::Tcp(Some(host), SocketAddr::new(address, port));
+/// Where to connect to; `unproven` is the domain of which nothing but an MX record that anybody could have forged
+/// says that these are its hosts.
+fn targets(
+    places: impl IntoIterator<Item = (String, IpAddr)>,
+    port: u16,
+    unproven: Option<&str>,
+) -> Vec<Target> {
+    let target = |(host, address)| {
+        let unproven_mx_of = unproven.filter(|domain| *domain != host).map(str::to_owned);
+        Target::Tcp(Peer { host: Some(host), address: SocketAddr::new(address, port), unproven_mx_of })
+    };
     places.into_iter().map(target).collect()
 }

@@ -19,7 +19,7 @@ fn addresses(host: &str) -> Asked {
 fn exchangers(records: &[(u16, &str)]) -> Answer {
     let exchanger =
         |(preference, host): &(u16, &str)| Exchanger { preference: *preference, host: (*host).to_owned() };
-    Answer::Mx(Ok(records.iter().map(exchanger).collect()))
+    Answer::Mx(Ok(records.iter().map(exchanger).collect()), false)
 }
 
 fn found(list: &[&str]) -> Answer {
@@ -71,7 +71,7 @@ fn hops_keep_their_order_and_those_that_are_nowhere_are_left_out() {
         by_mx("gone.example", NamedBy::Recipient),
         Hop::Unix("/run/lmtp".into()),
     ];
-    let answers = [(mx("gone.example"), Answer::Mx(Err(Failure::NoSuchName)))];
+    let answers = [(mx("gone.example"), Answer::Mx(Err(Failure::NoSuchName), false))];
     assert_eq!(after(&hops, &answers), ["[10.0.0.5]:2525", "/run/lmtp"]);
 }
 
@@ -80,10 +80,10 @@ fn mail_to_a_domain_that_takes_none_fails() {
     let hops = [by_mx("example.org", NamedBy::Recipient)];
     let fails = |answer| after(&hops, &[(mx("example.org"), answer)]);
     assert_eq!(fails(exchangers(&[(0, ".")])), ["Failed 5.1.10"]);
-    assert_eq!(fails(Answer::Mx(Err(Failure::NoSuchName))), ["Failed 5.1.2"]);
+    assert_eq!(fails(Answer::Mx(Err(Failure::NoSuchName), false)), ["Failed 5.1.2"]);
     assert_eq!(fails(exchangers(&[(0, "gw.example")])), ["Failed 5.4.6"]);
     assert_eq!(fails(exchangers(&[(0, "192.0.2.1")])), ["Failed 5.4.4"]);
-    assert_eq!(fails(Answer::Mx(Err(Failure::Temporary("later".to_owned())))), ["Deferred 4.4.3"]);
+    assert_eq!(fails(Answer::Mx(Err(Failure::Temporary("later".to_owned())), false)), ["Deferred 4.4.3"]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_exchanger_that_is_us_by_its_address_is_a_loop() {
 
 #[test]
 fn a_name_in_the_table_that_leads_nowhere_is_mended_and_not_bounced() {
-    let answers = [(mx("relay.example"), Answer::Mx(Err(Failure::NoSuchName)))];
+    let answers = [(mx("relay.example"), Answer::Mx(Err(Failure::NoSuchName), false))];
     assert_eq!(after(&[by_mx("relay.example", NamedBy::Table)], &answers), ["Deferred 4.3.5"]);
     let answers = [(addresses("relay.example"), Answer::Addresses(Err(Failure::NoSuchName)))];
     assert_eq!(after(&[Hop::Name("relay.example".to_owned(), 25)], &answers), ["Deferred 4.4.1"]);
@@ -109,7 +109,7 @@ fn mail_waits_as_long_as_one_hop_may_come_back() {
     let hops = [by_mx("later.example", NamedBy::Recipient), by_mx("gone.example", NamedBy::Recipient)];
     let answers = [
         (mx("later.example"), mx("later.example").unanswered("later")),
-        (mx("gone.example"), Answer::Mx(Err(Failure::NoSuchName))),
+        (mx("gone.example"), Answer::Mx(Err(Failure::NoSuchName), false)),
     ];
     assert_eq!(after(&hops, &answers), ["Deferred 4.4.3"]);
 }
