@@ -46,6 +46,18 @@ fn recipients_of_one_destination_go_together_whatever_their_domain() {
 }
 
 #[test]
+fn what_is_asked_of_tls_parts_recipients_of_the_same_hosts() {
+    let jobs = all("every-way", "a@b", &["x@relay.example", "y@proved.example"]);
+    let destination = |job: &Job| match &job.way {
+        Way::Relay(destination) => destination.clone(),
+        way => panic!("{way:?}"),
+    };
+    let [any, proved] = [&jobs[0], &jobs[1]].map(destination);
+    assert_eq!((any.tls, proved.tls), (Tls::Opportunistic, Tls::Verify));
+    assert_eq!(any.hops, proved.hops);
+}
+
+#[test]
 fn a_hundred_recipients_fill_a_transaction() {
     let names: Vec<String> = (0..250).map(|number| format!("u{number}@relay.example")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

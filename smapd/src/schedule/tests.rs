@@ -59,7 +59,7 @@ fn what_was_deferred_together_does_not_come_together_again() {
     // 240 minutes and up to 30 more, of which none sees more than twice its share.
     for minute in 240..270 {
         let within = Duration::from_mins(minute)..Duration::from_mins(minute + 1);
-        let crowd = waits.iter().filter(|wait| within.contains(wait)).count();
+        let crowd = waits.iter().filter(|wait| within.contains(*wait)).count();
         assert!((10..=70).contains(&crowd), "{minute}: {crowd}");
     }
 }

@@ -27,6 +27,9 @@ use self::judge::Judge;
 pub use self::judge::Verdict;
 pub use self::layer::Layer;
 
+#[cfg(test)]
+mod tests;
+
 /// Octets that wait in a layer for the socket, at most.
 const MAX_UNSENT: usize = 32 * 1024;
 
@@ -89,26 +92,29 @@ impl Client {
     /// # Errors
     /// What is wrong with them, each with the line of the table that names it.
     pub fn load(site: &Site) -> Result<Self, Vec<Fault>> {
-        let Files { authorities, identity, mut notes } = Files::read(site)?;
-        let provider = Arc::new(ring::default_provider());
-        // It has no authorities if there are none.
-        let authorities =
-            WebPkiServerVerifier::builder_with_provider(authorities.into(), Arc::clone(&provider));
-        let authorities = authorities.build().ok();
-        if authorities.is_none() {
+        let mut client = Self::new(Files::read(site)?).map_err(|error| files::useless_key(site, &error))?;
+        if client.authorities.is_none() {
             let verify = site.smapd.transports().filter(|(_, transport)| transport.tls() == Tls::Verify);
-            notes.extend(verify.map(|(place, _)| {
+            client.notes.extend(verify.map(|(place, _)| {
                 format!("{place}: tls=verify without a known authority: nothing can be sent there; add a cacert line")
             }));
         }
+        Ok(client)
+    }
+
+    fn new(Files { authorities, identity, notes }: Files) -> Result<Self, Error> {
+        let provider = Arc::new(ring::default_provider());
+        // It makes none where there are no authorities.
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(authorities.into(), Arc::clone(&provider));
+        let authorities = authorities.build().ok();
         let judge = Arc::new(Judge::new(authorities.clone(), &provider, None, true));
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map(|config| config.dangerous().with_custom_certificate_verifier(judge));
-        let config = config.and_then(|config| match identity {
-            None => Ok(config.with_no_client_auth()),
-            Some((chain, key)) => config.with_client_auth_cert(chain, key),
-        });
-        let mut config = config.map_err(|error| files::useless_key(site, &error))?;
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.dangerous().with_custom_certificate_verifier(judge);
+        let mut config = match identity {
+            None => config.with_no_client_auth(),
+            Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
+        };
         // What was proved for one policy or name would count for another; and each session costs memory.
         config.resumption = Resumption::disabled();
         Ok(Self { config, authorities, notes })

@@ -135,3 +135,30 @@ fn another_port_of_this_machine_is_another_server() {
     // No name leads to what only this machine can reach.
     assert!(!leads(2525, "127.0.0.1"));
 }
+
+/// The domain that its certificate has to be for, where its own name proves nothing.
+fn unproven(hop: Hop, answer: Answer) -> Vec<Option<String>> {
+    let mut search = Search::new(7);
+    search.heard(mx("example.org"), answer);
+    search.heard(addresses("mx.example"), found(&["192.0.2.1"]));
+    search.heard(addresses("example.org"), found(&["192.0.2.2"]));
+    let Step::Found(targets) = search.step(&[hop], &ours()) else { panic!() };
+    let of = |target| match target {
+        Target::Tcp(peer) => peer.unproven_mx_of,
+        Target::Unix(_) => None,
+    };
+    targets.into_iter().map(of).collect()
+}
+
+#[test]
+fn the_name_of_an_exchanger_proves_something_only_by_dnssec() {
+    let by_mx = || by_mx("example.org", NamedBy::Recipient);
+    let answer = |secure| {
+        let Answer::Mx(outcome, _) = exchangers(&[(10, "mx.example"), (20, "example.org")]) else { panic!() };
+        Answer::Mx(outcome, secure)
+    };
+    assert_eq!(unproven(by_mx(), answer(false)), [Some("example.org".to_owned()), None]);
+    assert_eq!(unproven(by_mx(), answer(true)), [None, None]);
+    assert_eq!(unproven(by_mx(), Answer::Mx(Err(Failure::NoRecords), false)), [None]);
+    assert_eq!(unproven(Hop::Name("mx.example".to_owned(), 25), answer(false)), [None]);
+}
