@@ -5,6 +5,7 @@
 mod control;
 mod conversion;
 mod crowd;
+pub(crate) mod encryption;
 mod fairness;
 mod journal;
 mod loops;
@@ -39,6 +40,7 @@ pub(crate) fn tests() -> Vec<Test> {
         fairness::tests(),
         journal::tests(),
         loops::tests(),
+        encryption::tests(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -118,6 +118,12 @@ fn build_command(folder: &Path) -> Command {
     let mut target = folder.parent().expect("a profile stands in a target folder");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bins", "--profile", profile]);
+    // What cargo says of this package is nothing to it: ring is built anew whenever that changes.
+    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| of_this_package(name)) {
+        cargo.env_remove(name);
+    }
     // Only the target folder itself has what cargo knows of the compiler; between it and the profile there may be a
     // triple.
     if !target.join(".rustc_info.json").exists() {

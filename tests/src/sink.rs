@@ -1,10 +1,10 @@
 //! A mail server that does as it is told, and writes down what it is given: the envelope, and the exact octets.
 //!
 //! It speaks SMTP or LMTP on a port of 127.0.0.1 or on a Unix socket. A script is asked before each reply and may
-//! have something else said or done; without one everything is taken.
+//! have something else said or done; without one everything is taken. With a certificate it offers STARTTLS.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
+use self::stream::Stream;
+pub use self::tls::Handshake;
 use crate::eventually;
+
+mod stream;
+mod tls;
 
 /// Between the octets of a drip.
 const DRIP: Duration = Duration::from_millis(50);
@@ -53,7 +60,7 @@ impl Act {
 }
 
 /// What a script is asked about: the number of the connection, from 0 on, and what the client said. That is
-/// nothing at all for the greeting, `.` for a text, and `. <RECIPIENT>` for each recipient of one in LMTP.
+/// nothing at all for the greeting, `HANDSHAKE` for that of TLS, `.` for a text, and `. <RECIPIENT>` for each recipient of one in LMTP.
 pub trait Script: Fn(usize, &str) -> Act + Send + Sync + 'static {}
 impl<F: Fn(usize, &str) -> Act + Send + Sync + 'static> Script for F {}
 
@@ -89,52 +96,11 @@ enum Place {
 struct Notes {
     received: Mutex<Vec<Received>>,
     lines: Mutex<Vec<(usize, String)>>,
+    handshakes: Mutex<Vec<Handshake>>,
+    /// Connections whose end the client announced, as TLS has it.
+    polite: Mutex<Vec<usize>>,
     open: Mutex<Vec<Stream>>,
     stopped: AtomicBool,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn try_clone(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(stream) => Self::Tcp(stream.try_clone()?),
-            Self::Unix(stream) => Self::Unix(stream.try_clone()?),
-        })
-    }
-
-    fn shut_down(&self) {
-        let _already_closed = match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
-        };
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(octets),
-            Self::Unix(stream) => stream.write(octets),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Sink {
@@ -156,13 +122,19 @@ impl Sink {
     /// The port is taken.
     #[must_use]
     pub fn on(port: u16, script: impl Script) -> Self {
-        Self::on_tcp(port, Dialect::Smtp, script)
+        Self::on_tcp(port, Dialect::Smtp, None, script)
+    }
+
+    /// An SMTP server with this certificate.
+    #[must_use]
+    pub fn encrypted(tls: Arc<ServerConfig>, script: impl Script) -> Self {
+        Self::on_tcp(0, Dialect::Smtp, Some(tls), script)
     }
 
     /// An LMTP server on a port.
     #[must_use]
     pub fn lmtp(script: impl Script) -> Self {
-        Self::on_tcp(0, Dialect::Lmtp, script)
+        Self::on_tcp(0, Dialect::Lmtp, None, script)
     }
 
     /// An LMTP server on a Unix socket that everyone may connect to.
@@ -174,20 +146,21 @@ impl Sink {
         let listener = UnixListener::bind(path).expect("a socket can be made");
         crate::gateway::chmod(path, 0o666);
         let accept = move || listener.accept().map(|(stream, _)| Stream::Unix(stream));
-        Self::serve(Place::Unix(path.to_owned()), accept, Dialect::Lmtp, script)
+        Self::serve(Place::Unix(path.to_owned()), accept, Dialect::Lmtp, None, script)
     }
 
-    fn on_tcp(port: u16, dialect: Dialect, script: impl Script) -> Self {
+    fn on_tcp(port: u16, dialect: Dialect, tls: Option<Arc<ServerConfig>>, script: impl Script) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
         let address = listener.local_addr().unwrap();
         let accept = move || listener.accept().map(|(stream, _)| Stream::Tcp(stream));
-        Self::serve(Place::Tcp(address), accept, dialect, script)
+        Self::serve(Place::Tcp(address), accept, dialect, tls, script)
     }
 
     fn serve(
         place: Place,
         accept: impl Fn() -> io::Result<Stream> + Send + 'static,
         dialect: Dialect,
+        tls: Option<Arc<ServerConfig>>,
         script: impl Script,
     ) -> Self {
         let (notes, script) = (Arc::new(Notes::default()), Arc::new(script));
@@ -202,7 +175,8 @@ impl Sink {
                 open.push(stream.try_clone().unwrap());
                 drop(open);
                 let (notes, script) = (Arc::clone(&notes), Arc::clone(&script));
-                thread::spawn(move || Session::new(number, stream, dialect, &notes).run(&*script));
+                let tls = tls.clone();
+                thread::spawn(move || Session::new(number, stream, dialect, tls, &notes).run(&*script));
             }
         });
         sink
@@ -247,6 +221,24 @@ impl Sink {
         self.notes.lines.lock().unwrap().clone()
     }
 
+    /// Every handshake that came about.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        self.notes.handshakes.lock().unwrap().clone()
+    }
+
+    /// The encrypted connections whose end was announced.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn polite(&self) -> Vec<usize> {
+        self.notes.polite.lock().unwrap().clone()
+    }
+
     /// Connections that were made to it.
     ///
     /// # Panics
@@ -275,12 +267,15 @@ enum Dialect {
     Lmtp,
 }
 
+const WITH_TLS: &str = "250-sink.example\r\n250-STARTTLS\r\n250 PIPELINING";
 const EXTENSIONS: &str = "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 DSN";
 
 struct Session<'a> {
     number: usize,
     stream: BufReader<Stream>,
     dialect: Dialect,
+    /// What it has for TLS, as long as the connection is not encrypted.
+    tls: Option<Arc<ServerConfig>>,
     notes: &'a Notes,
     sender: String,
     recipients: Vec<String>,
@@ -296,9 +291,15 @@ impl From<io::Error> for Over {
 }
 
 impl<'a> Session<'a> {
-    fn new(number: usize, stream: Stream, dialect: Dialect, notes: &'a Notes) -> Self {
+    fn new(
+        number: usize,
+        stream: Stream,
+        dialect: Dialect,
+        tls: Option<Arc<ServerConfig>>,
+        notes: &'a Notes,
+    ) -> Self {
         let stream = BufReader::new(stream);
-        Self { number, stream, dialect, notes, sender: String::new(), recipients: Vec::new() }
+        Self { number, stream, dialect, tls, notes, sender: String::new(), recipients: Vec::new() }
     }
 
     fn run(mut self, script: &impl Script) {
@@ -319,7 +320,9 @@ impl<'a> Session<'a> {
         let act = script(self.number, line);
         let verb = line.get(..4).unwrap_or(line).to_ascii_uppercase();
         match verb.as_str() {
+            "EHLO" | "LHLO" if self.tls.is_some() => self.act(act, WITH_TLS)?,
             "EHLO" | "LHLO" => self.act(act, EXTENSIONS)?,
+            "STAR" if self.tls.is_some() => return self.starttls(act, script),
             "MAIL" => {
                 self.sender = line.get(10..).unwrap_or_default().to_owned();
                 self.recipients.clear();
@@ -330,10 +333,35 @@ impl<'a> Session<'a> {
             "RSET" | "NOOP" => self.act(act, "250 2.0.0 done")?,
             "QUIT" => {
                 self.act(act, "221 2.0.0 bye")?;
+                if matches!(self.stream.get_ref(), Stream::Tls(_)) && tls::ends_politely(&mut self.stream) {
+                    self.notes.polite.lock().unwrap().push(self.number);
+                }
                 return Err(Over);
             }
             _ => self.act(act, "500 5.5.2 what?")?,
         };
+        Ok(())
+    }
+
+    fn starttls(&mut self, act: Act, script: &impl Script) -> Result<(), Over> {
+        if !self.act(act, "220 2.0.0 go ahead")?.starts_with("220") {
+            return Ok(());
+        }
+        match script(self.number, "HANDSHAKE") {
+            Act::Usual => {}
+            act => {
+                // What came before the client has begun would be no part of the handshake.
+                self.stream.fill_buf()?;
+                self.act(act, "")?;
+                return Err(Over);
+            }
+        }
+        let (Some(tls), Stream::Tcp(stream)) = (self.tls.take(), self.stream.get_ref().try_clone()?) else {
+            return Err(Over);
+        };
+        let (stream, seen) = tls::accept(self.number, &tls, stream)?;
+        self.notes.handshakes.lock().unwrap().push(seen);
+        self.stream = BufReader::new(Stream::Tls(Box::new(stream)));
         Ok(())
     }
 

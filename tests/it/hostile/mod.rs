@@ -6,9 +6,11 @@ pub(crate) mod files;
 mod resources;
 mod servers;
 pub(crate) mod table;
+mod tls;
 
 use smap_tests::needs::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    [files::tests(), resources::tests(), servers::tests(), bounces::tests()].into_iter().flatten().collect()
+    let all = [files::tests(), resources::tests(), servers::tests(), tls::tests(), bounces::tests()];
+    all.into_iter().flatten().collect()
 }
