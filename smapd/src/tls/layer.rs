@@ -8,6 +8,9 @@ use rustls::{ClientConnection, ProtocolVersion};
 use super::judge::Judge;
 use super::{Peer, Security};
 
+/// Reads that bring nothing but words of TLS itself: a server that has only those keeps us from everybody else.
+const MAX_IDLE_READS: usize = 64;
+
 /// One connection, encrypted.
 #[derive(Debug)]
 pub struct Layer {
@@ -48,12 +51,13 @@ impl Layer {
     /// `WouldBlock`: nothing is there. `InvalidData`: it is not TLS, or not this connection's. `UnexpectedEof`: the
     /// connection ended without the server's word for it.
     pub fn read(&mut self, stream: &mut (impl Read + Write), buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
+        for _ in 0..MAX_IDLE_READS {
             match self.connection.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.receive(stream)?,
                 read => return read,
             };
         }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the server says nothing at great length"))
     }
 
     /// Takes what is to be said, or a part of it.

@@ -7,9 +7,10 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 use super::*;
 
-/// A socket with so much room, and a server behind it.
+/// A socket with so much room, which gives so much at a time, and a server behind it.
 struct Wire {
     room: usize,
+    gives: usize,
     sent: VecDeque<u8>,
     server: ServerConnection,
     heard: Vec<u8>,
@@ -44,8 +45,10 @@ impl Write for Wire {
 }
 
 impl Read for Wire {
-    fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.deliver();
+        let given = buffer.len().min(self.gives);
+        let mut buffer = &mut buffer[..given];
         match self.server.write_tls(&mut buffer)? {
             0 if self.is_cut => Ok(0),
             0 => Err(io::ErrorKind::WouldBlock.into()),
@@ -56,6 +59,10 @@ impl Read for Wire {
 
 /// We know an authority, and it has signed for the server that it is this host.
 fn client_and_server(host: &str) -> (Client, Wire) {
+    client_and_server_with_tickets(host, 2)
+}
+
+fn client_and_server_with_tickets(host: &str, tickets: usize) -> (Client, Wire) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -64,12 +71,20 @@ fn client_and_server(host: &str) -> (Client, Wire) {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let mut config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    config.send_tls13_tickets = tickets;
     let server = ServerConnection::new(Arc::new(config)).unwrap();
     let mut authorities = RootCertStore::empty();
     authorities.add(authority.der().clone()).unwrap();
     let client = Client::new(Files { authorities, identity: None, notes: Vec::new() }).unwrap();
-    let wire = Wire { room: usize::MAX, sent: VecDeque::new(), server, heard: Vec::new(), is_cut: false };
+    let wire = Wire {
+        room: usize::MAX,
+        gives: usize::MAX,
+        sent: VecDeque::new(),
+        server,
+        heard: Vec::new(),
+        is_cut: false,
+    };
     (client, wire)
 }
 
@@ -91,7 +106,11 @@ fn judged(certificate: &str, peer: &Peer, must_prove: bool) -> Result<String, St
 
 /// One that came about.
 fn encrypted() -> (Layer, Wire) {
-    let (client, mut wire) = client_and_server("mx.example");
+    encrypted_with_tickets(2)
+}
+
+fn encrypted_with_tickets(tickets: usize) -> (Layer, Wire) {
+    let (client, mut wire) = client_and_server_with_tickets("mx.example", tickets);
     let mut layer = client.layer(&peer("mx.example", None), true).unwrap();
     assert!(layer.handshake(&mut wire).unwrap());
     wire.deliver();
@@ -168,5 +187,15 @@ fn an_end_counts_only_with_the_word_of_the_server() {
         assert_eq!(layer.read(&mut wire, &mut buffer).unwrap(), 8);
         let end = layer.read(&mut wire, &mut buffer).map_err(|error| error.kind());
         assert_eq!(end, if announced { Ok(0) } else { Err(io::ErrorKind::UnexpectedEof) });
+    }
+}
+
+#[test]
+fn a_server_that_has_only_words_of_tls_is_given_up() {
+    let mut buffer = [0; 100];
+    for (tickets, end) in [(2, io::ErrorKind::WouldBlock), (200, io::ErrorKind::InvalidData)] {
+        let (mut layer, mut wire) = encrypted_with_tickets(tickets);
+        wire.gives = 100;
+        assert_eq!(layer.read(&mut wire, &mut buffer).unwrap_err().kind(), end, "{tickets} tickets");
     }
 }
