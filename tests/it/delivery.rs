@@ -13,6 +13,7 @@ mod mailboxes;
 mod names;
 pub(crate) mod notifications;
 mod operator;
+mod peers;
 mod programs;
 mod queue;
 pub(crate) mod relay;
@@ -41,6 +42,7 @@ pub(crate) fn tests() -> Vec<Test> {
         journal::tests(),
         loops::tests(),
         encryption::tests(),
+        peers::tests(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -3,9 +3,9 @@
 //! [`needs`] says what a test needs and skips it by name, [`programs`] finds and builds what is tested, a
 //! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`clock`] one that a
 //! test may set, a [`client`] a plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on
-//! one spool, a [`sink`] the server that mail is relayed to, [`certificates`] what it has for TLS, [`dns`] a name
-//! server, an [`asker`] a client of smap-lookup, a [`network`] one without anybody else. [`markdown`] reads the tables
-//! that say which test holds what. A test stops by panicking.
+//! one spool, a [`sink`] the server that mail is relayed to, [`certificates`] what it has for TLS, [`peers`] mail
+//! servers of others, [`dns`] a name server, an [`asker`] a client of smap-lookup, a [`network`] one of a test's own.
+//! [`markdown`] reads the tables that say which test holds what. A test stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod markdown;
 pub mod needs;
 pub mod network;
+pub mod peers;
 pub mod post;
 pub mod process;
 pub mod programs;

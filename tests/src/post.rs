@@ -52,6 +52,15 @@ impl Post {
         })
     }
 
+    /// All mail for sender.example goes into the Maildir `mail/USER`: what senders are told can be read.
+    #[must_use]
+    pub fn with_maildirs_for_senders(lines: &str) -> Self {
+        Self::new(|folder| {
+            let mail = folder.join("mail");
+            format!("{lines}\nsmap, smapd: domain sender.example maildir:{}/%u/", mail.display())
+        })
+    }
+
     /// Something in its folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

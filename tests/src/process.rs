@@ -141,6 +141,16 @@ impl Process {
         }
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        waitid(Id::Pid(self.pid()), look) != Ok(WaitStatus::StillAlive)
+    }
+
     /// Its exit code; of a signal, 128 and its number.
     ///
     /// # Panics

@@ -33,12 +33,17 @@ pub fn ours(name: &str) -> PathBuf {
     program
 }
 
-/// A program of somebody else: in `PATH`, where system programs are, or in `SMAP_PEERS` (`target/peers`), into
-/// which Debian packages may be unpacked that cannot be installed side by side.
+/// The folder into which Debian packages may be unpacked: `SMAP_PEERS`, or `target/peers`.
+#[must_use]
+pub fn peers() -> PathBuf {
+    env::var_os("SMAP_PEERS").map_or_else(|| workspace().join("target/peers"), PathBuf::from)
+}
+
+/// A program of somebody else: in `PATH`, where system programs are, or in the folder of [`peers`], which has
+/// what cannot be installed side by side.
 #[must_use]
 pub fn find_peer(name: &str) -> Option<PathBuf> {
-    let peers = env::var_os("SMAP_PEERS").map_or_else(|| workspace().join("target/peers"), PathBuf::from);
-    let path = env::var_os("PATH").unwrap_or_default();
+    let (peers, path) = (peers(), env::var_os("PATH").unwrap_or_default());
     let folders = env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from))
         .chain(["usr/sbin", "usr/bin", ""].map(|folder| peers.join(folder)));
