@@ -26,7 +26,6 @@ const SERVICES: &[&str] = &[
     "retry unix - - n - - error",
     "smtp unix - - n - - smtp",
     "proxymap unix - - n - - proxymap",
-    "postlog unix-dgram n - n - 1 postlogd",
 ];
 
 pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {
@@ -45,8 +44,7 @@ pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {
              mailbox_size_limit = 0\n\
              home_mailbox = Maildir/\n\
              alias_maps =\n\
-             alias_database =\n\
-             maillog_file = /var/log/maillog\n"
+             alias_database =\n"
         ),
     );
     room.write("etc/postfix/later", "later@example.com 450 4.7.1 come again\n");
@@ -60,7 +58,7 @@ pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {
     command
 }
 
-/// What the start script of the package makes, and looks after for a second each time.
+/// What the start script of the package makes.
 fn make_folders(room: &Room) {
     room.make_for("postfix", "var/lib/postfix", 0o700);
     room.make("var/spool/postfix/pid");
