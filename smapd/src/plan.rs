@@ -230,12 +230,7 @@ struct PipeTransport<'a> {
 }
 
 /// What one hop cannot do, the others may.
-fn smtp_hops(
-    site: &Site,
-    ours: &Ourselves,
-    hops: &[NextHop],
-    address: &Address,
-) -> Result<Vec<Hop>, Report> {
+fn smtp_hops(site: &Site, ours: &Ourselves, hops: &[NextHop], address: &Address) -> Result<Vec<Hop>, Report> {
     let domain = address.domain().unwrap_or(&site.hostname);
     let mut verdict = None;
     let hops: Vec<Hop> = hops
