@@ -6,8 +6,14 @@ use std::process::Command;
 use super::{HOST, PORT, Room, USERS, joined};
 use crate::needs::Need::{self, Program, Root};
 
-pub(super) const NEEDS: &[Need] =
-    &[Root, Program("unshare"), Program("ip"), Program("python3"), Program("dovecot/usr/sbin/dovecot")];
+pub(super) const NEEDS: &[Need] = &[
+    Root,
+    Program("setpriv"),
+    Program("unshare"),
+    Program("ip"),
+    Program("python3"),
+    Program("dovecot/usr/sbin/dovecot"),
+];
 pub(super) const ROOM: (Option<&str>, &[&str]) = (Some("dovecot"), &["dovecot", "dovenull"]);
 
 pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {

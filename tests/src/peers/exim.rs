@@ -6,8 +6,14 @@ use std::process::Command;
 use super::{HOST, MAX_SIZE, PORT, Room, joined};
 use crate::needs::Need::{self, Program, Root};
 
-pub(super) const NEEDS: &[Need] =
-    &[Root, Program("unshare"), Program("ip"), Program("python3"), Program("exim/usr/sbin/exim4")];
+pub(super) const NEEDS: &[Need] = &[
+    Root,
+    Program("setpriv"),
+    Program("unshare"),
+    Program("ip"),
+    Program("python3"),
+    Program("exim/usr/sbin/exim4"),
+];
 pub(super) const ROOM: (Option<&str>, &[&str]) = (Some("exim"), &["Debian-exim"]);
 
 pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {

@@ -160,8 +160,18 @@ impl Room {
 
     /// Starts a program in it.
     fn start(&self, program: &Command) -> Process {
-        let mut command = Command::new(programs::peer("unshare"));
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
+        let mut command = Command::new(programs::peer("setpriv"));
+        command.args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+        ]);
         command.arg(programs::script("room.sh")).arg(self.folder.path());
         command.arg(self.tree.as_deref().unwrap_or_else(|| Path::new("")));
         Process::start(command.arg(program.get_program()).args(program.get_args()))

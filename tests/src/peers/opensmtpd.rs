@@ -7,8 +7,14 @@ use super::{HOST, MAX_SIZE, PORT, Room, joined};
 use crate::gateway::chmod;
 use crate::needs::Need::{self, Program, Root};
 
-pub(super) const NEEDS: &[Need] =
-    &[Root, Program("unshare"), Program("ip"), Program("python3"), Program("opensmtpd/usr/sbin/smtpd")];
+pub(super) const NEEDS: &[Need] = &[
+    Root,
+    Program("setpriv"),
+    Program("unshare"),
+    Program("ip"),
+    Program("python3"),
+    Program("opensmtpd/usr/sbin/smtpd"),
+];
 pub(super) const ROOM: (Option<&str>, &[&str]) = (Some("opensmtpd"), &["opensmtpd", "opensmtpq"]);
 
 pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {

@@ -9,7 +9,7 @@ use crate::gateway::chmod;
 use crate::needs::Need::{self, Program, Root};
 
 pub(super) const NEEDS: &[Need] =
-    &[Root, Program("unshare"), Program("ip"), Program("python3"), Program("postfix")];
+    &[Root, Program("setpriv"), Program("unshare"), Program("ip"), Program("python3"), Program("postfix")];
 pub(super) const ROOM: (Option<&str>, &[&str]) = (None, &[]);
 
 /// The processes that it consists of: name, type, whether it may be root's, how many, program.

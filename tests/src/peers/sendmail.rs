@@ -8,6 +8,7 @@ use crate::needs::Need::{self, Program, Root};
 
 pub(super) const NEEDS: &[Need] = &[
     Root,
+    Program("setpriv"),
     Program("unshare"),
     Program("ip"),
     Program("python3"),
