@@ -17,20 +17,6 @@ const RECIPIENTS_OF_RFC_5321: u32 = 100;
 
 const ADD_A_DOMAIN: &str = "add a line such as \"smap, smapd: domain example.com smtp:[10.0.0.5]\"";
 
-/// What keeps smap from running.
-pub(crate) fn smap_faults(smap: &Smap) -> Vec<Fault> {
-    smap.needs_names()
-        .map(|(place, pattern)| {
-            Fault::new(
-                place,
-                format_args!(
-                    "the pattern \"{pattern}\" needs the name of the client, and smap-lookup is not there to ask"
-                ),
-            )
-        })
-        .collect()
-}
-
 /// What the operator should know of what smap was told.
 pub(crate) fn smap_notes(smap: &Smap, place_of: impl Fn(&str) -> Place) -> Vec<Note> {
     let mut notes = Vec::new();
@@ -69,7 +55,8 @@ fn rule_notes(smap: &Smap) -> Vec<Note> {
         Some(_) | None => {}
     }
     let permits = STRANGERS.map(|address| {
-        let client = Client { address: Some(address.into()), name: ClientName::NotAsked };
+        // Nor has a stranger to have a name.
+        let client = Client { address: Some(address.into()), name: ClientName::Unknown };
         match hosts::judge(&smap.relay, &client) {
             Judgement::Decided(rule) if rule.effect == Effect::Permit => Some(rule),
             Judgement::Decided(_) | Judgement::NoRules | Judgement::NoneMeant | Judgement::NeedsName(_) => {

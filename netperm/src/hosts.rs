@@ -1,8 +1,8 @@
 //! Host patterns, and the ordered rules that are made of them.
 //!
-//! Decides whether a client is meant by a pattern and which rule speaks of it. Trusts that a
-//! [`ClientName::Known`] was confirmed: forward and reverse DNS agreed. Guarantees that a rule that
-//! can't be judged, because nobody asked for the name, never permits.
+//! Decides whether a client is meant by a pattern and which rule speaks of it. Trusts that the names of a
+//! [`ClientName::Known`] were confirmed: forward and reverse DNS agreed. Guarantees that a rule that
+//! can't be judged, because the name is not known yet or not now, never permits: nor does a later one.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::de::{Deserialize, Deserializer, Error as _};
+use smap_common::lookup::Name;
 
 use crate::nearest::did_you_mean;
 use crate::place::Located;
@@ -35,8 +36,10 @@ pub enum ClientName {
     NotAsked,
     /// It has none, or forward and reverse do not agree.
     Unknown,
-    /// Forward and reverse agree on this name.
-    Known(String),
+    /// Forward and reverse agree on these names; at least one.
+    Known(Vec<Name>),
+    /// Whether it has one cannot be said now, and why.
+    Failed(String),
 }
 
 /// Which clients are meant.
@@ -108,7 +111,8 @@ impl HostPattern {
         }
     }
 
-    /// Whether the client is meant; `None` when that needs the name and nobody has asked for it.
+    /// Whether the client is meant; `None` when that needs the name, and it is not known whether there is one.
+    /// A client that has several names has each of them.
     #[must_use]
     pub fn matches(&self, client: &Client) -> Option<bool> {
         match client.address {
@@ -136,14 +140,12 @@ impl Form {
                 }
             }),
             Self::Name(glob) => match &client.name {
-                ClientName::NotAsked => None,
+                ClientName::NotAsked | ClientName::Failed(_) => None,
                 ClientName::Unknown => Some(false),
-                ClientName::Known(name) => {
-                    Some(glob_matches(glob, &name.trim_end_matches('.').to_ascii_lowercase()))
-                }
+                ClientName::Known(names) => Some(names.iter().any(|name| glob_matches(glob, name.as_str()))),
             },
             Self::Unnamed => match client.name {
-                ClientName::NotAsked => None,
+                ClientName::NotAsked | ClientName::Failed(_) => None,
                 ClientName::Unknown => Some(true),
                 ClientName::Known(_) => Some(false),
             },
@@ -332,7 +334,7 @@ pub enum Judgement<'a> {
     Decided(&'a Located<Rule>),
     /// There are rules, and none means the client.
     NoneMeant,
-    /// This rule would have to know the name of the client, and nobody has asked for it.
+    /// This rule would have to know the name of the client, and it is not known whether there is one.
     NeedsName(&'a Located<Rule>),
 }
 

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use smap_common::address::{Address, Domain};
 
 use crate::domains::{self, DomainLine};
-use crate::hosts::{self, Client, Effect, Judgement, Rule};
+use crate::hosts::{self, Client, ClientName, Effect, Judgement, Rule};
 use crate::mailertable;
 use crate::place::Located;
 use crate::schema::{FilePath, Smap, Smapd};
@@ -29,13 +29,17 @@ pub enum Verdict<'a> {
     Permit(Reason<'a>),
     /// No.
     Refuse(Reason<'a>),
+    /// Neither, before the name of the client has been asked for.
+    Ask(Reason<'a>),
+    /// Neither, because the name of the client cannot be looked up now: the client may come back.
+    NotNow(Reason<'a>),
 }
 
 impl<'a> Verdict<'a> {
     /// Why.
     pub fn reason(self) -> Reason<'a> {
         match self {
-            Self::Permit(reason) | Self::Refuse(reason) => reason,
+            Self::Permit(reason) | Self::Refuse(reason) | Self::Ask(reason) | Self::NotNow(reason) => reason,
         }
     }
 
@@ -97,6 +101,8 @@ pub enum Reason<'a> {
     NoRuleMeant(RuleSet),
     /// This rule needs the name of the client, and nobody asked for it.
     NeedsName(RuleSet, &'a Located<Rule>),
+    /// This rule needs the name of the client, which is not known now, and why.
+    NameFailed(RuleSet, &'a Located<Rule>, &'a str),
     /// This line names the domain.
     OurDomain(&'a Located<DomainLine>),
     /// The domain is our own host name.
@@ -126,6 +132,7 @@ impl Reason<'_> {
             Self::NoRules(_) => "no-rules",
             Self::NoRuleMeant(_) => "no-rule-meant",
             Self::NeedsName(..) => "needs-name",
+            Self::NameFailed(..) => "name-failed",
             Self::OurDomain(_) => "domain",
             Self::OwnHostname => "own-hostname",
             Self::Postmaster => "postmaster",
@@ -150,6 +157,9 @@ impl fmt::Display for Reason<'_> {
             Self::NeedsName(set, rule) => {
                 write!(f, "{}: {} needs the name of the client", rule.place, rule.show(set.word()))
             }
+            Self::NameFailed(set, rule, why) => {
+                write!(f, "{}: {} needs the name of the client: {why}", rule.place, rule.show(set.word()))
+            }
             Self::OurDomain(line) => write!(f, "{}: domain {}", line.place, line.value),
             Self::OwnHostname => f.write_str("the domain is our own host name"),
             Self::Postmaster => f.write_str("postmaster is always accepted"),
@@ -164,15 +174,20 @@ impl fmt::Display for Reason<'_> {
 }
 
 /// Whether a client may connect at all.
-pub fn connect<'a>(smap: &'a Smap, client: &Client) -> Verdict<'a> {
+pub fn connect<'a>(smap: &'a Smap, client: &'a Client) -> Verdict<'a> {
     if smap.hosts.is_empty() {
         return Verdict::Permit(Reason::NoRules(RuleSet::Hosts));
     }
-    ruled(RuleSet::Hosts, hosts::judge(&smap.hosts, client))
+    ruled(RuleSet::Hosts, &smap.hosts, client)
 }
 
 /// Whether mail for a recipient is accepted. `hostname` is our own name, from the table or the system.
-pub fn recipient<'a>(smap: &'a Smap, hostname: &Domain, client: &Client, recipient: &Address) -> Verdict<'a> {
+pub fn recipient<'a>(
+    smap: &'a Smap,
+    hostname: &Domain,
+    client: &'a Client,
+    recipient: &Address,
+) -> Verdict<'a> {
     let Some(domain) = recipient.domain() else {
         return Verdict::Permit(Reason::Postmaster);
     };
@@ -182,15 +197,33 @@ pub fn recipient<'a>(smap: &'a Smap, hostname: &Domain, client: &Client, recipie
     if domain == hostname {
         return Verdict::Permit(Reason::OwnHostname);
     }
-    ruled(RuleSet::Relay, hosts::judge(&smap.relay, client))
+    ruled(RuleSet::Relay, &smap.relay, client)
+}
+
+/// Why the name of this client may have to be asked for, if it may: what its address alone decides is decided.
+#[must_use]
+pub fn may_need_name<'a>(smap: &'a Smap, client: &'a Client) -> Option<Reason<'a>> {
+    let needs = |verdict| match verdict {
+        Verdict::Ask(reason) => Some(reason),
+        Verdict::Permit(_) | Verdict::Refuse(_) | Verdict::NotNow(_) => None,
+    };
+    match connect(smap, client) {
+        Verdict::Permit(_) => needs(ruled(RuleSet::Relay, &smap.relay, client)),
+        verdict => needs(verdict),
+    }
 }
 
 /// Only a rule that permits is a yes.
-fn ruled(set: RuleSet, judgement: Judgement<'_>) -> Verdict<'_> {
-    match judgement {
+fn ruled<'a>(set: RuleSet, rules: &'a [Located<Rule>], client: &'a Client) -> Verdict<'a> {
+    match hosts::judge(rules, client) {
         Judgement::NoRules => Verdict::Refuse(Reason::NoRules(set)),
         Judgement::NoneMeant => Verdict::Refuse(Reason::NoRuleMeant(set)),
-        Judgement::NeedsName(rule) => Verdict::Refuse(Reason::NeedsName(set, rule)),
+        Judgement::NeedsName(rule) => match &client.name {
+            ClientName::Failed(why) => Verdict::NotNow(Reason::NameFailed(set, rule, why)),
+            ClientName::NotAsked | ClientName::Unknown | ClientName::Known(_) => {
+                Verdict::Ask(Reason::NeedsName(set, rule))
+            }
+        },
         Judgement::Decided(rule) => match rule.effect {
             Effect::Permit => Verdict::Permit(Reason::Rule(set, rule)),
             Effect::Deny => Verdict::Refuse(Reason::Rule(set, rule)),

@@ -8,7 +8,7 @@ fn client(address: &str) -> Client {
 }
 
 fn named(name: &str) -> Client {
-    Client { name: ClientName::Known(name.to_owned()), ..client("192.0.2.1") }
+    Client { name: ClientName::Known(vec![name.parse().unwrap()]), ..client("192.0.2.1") }
 }
 
 fn unnamed() -> Client {
@@ -83,6 +83,16 @@ fn names_are_meant_in_any_case_and_only_as_a_whole() {
 }
 
 #[test]
+fn a_client_of_several_names_has_each_of_them() {
+    let names = ["a.example", "mail.example.com"].map(|name| name.parse().unwrap());
+    let client = Client { name: ClientName::Known(names.into()), ..client("192.0.2.1") };
+    assert_eq!(meant("*.example.com", &client), Some(true));
+    assert_eq!(meant("!*.example.com", &client), Some(false));
+    assert_eq!(meant("a.example", &client), Some(true));
+    assert_eq!(meant("!b.example", &client), Some(true));
+}
+
+#[test]
 fn unknown_means_those_without_a_confirmed_name() {
     assert_eq!(meant("unknown", &unnamed()), Some(true));
     assert_eq!(meant("unknown", &named("a.example")), Some(false));
@@ -91,9 +101,11 @@ fn unknown_means_those_without_a_confirmed_name() {
 }
 
 #[test]
-fn a_name_that_nobody_asked_for_settles_nothing() {
+fn a_name_that_is_not_known_settles_nothing() {
     for pattern in ["*.example.com", "!*.example.com", "unknown", "!unknown"] {
         assert_eq!(meant(pattern, &client("10.0.0.1")), None, "{pattern}");
+        let failed = Client { name: ClientName::Failed("no answer".to_owned()), ..client("10.0.0.1") };
+        assert_eq!(meant(pattern, &failed), None, "{pattern}");
         assert!(pattern.parse::<HostPattern>().unwrap().needs_name());
     }
 }

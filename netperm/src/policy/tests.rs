@@ -20,21 +20,46 @@ fn postmaster() -> Address {
     smap_common::address::parse_path(b"<PostMaster>").unwrap().0
 }
 
-/// `id`, and `place` where a line decided.
+/// The answer, and the line that decided.
 fn said(verdict: Verdict<'_>) -> String {
-    let answer = if verdict.is_permit() { "permit" } else { "refuse" };
+    let answer = match verdict {
+        Verdict::Permit(_) => "permit",
+        Verdict::Refuse(_) => "refuse",
+        Verdict::Ask(_) => "ask",
+        Verdict::NotNow(_) => "not now",
+    };
     format!("{answer} {}", verdict.reason())
 }
 
 fn connecting(text: &str, address: &str) -> String {
+    connecting_as(text, &client(address))
+}
+
+fn connecting_as(text: &str, client: &Client) -> String {
     let (smap, _) = table(text).smap().unwrap();
-    said(connect(&smap, &client(address)))
+    said(connect(&smap, client))
 }
 
 fn receiving(text: &str, address: &str, to: &str) -> String {
+    receiving_as(text, &client(address), to)
+}
+
+fn receiving_as(text: &str, client: &Client, to: &str) -> String {
     let (smap, _) = table(text).smap().unwrap();
     let to = to.parse().unwrap_or_else(|_| postmaster());
-    said(recipient(&smap, &hostname(), &client(address), &to))
+    said(recipient(&smap, &hostname(), client, &to))
+}
+
+fn named(name: &str) -> Client {
+    Client { name: ClientName::Known(vec![name.parse().unwrap()]), ..client("203.0.113.1") }
+}
+
+fn unnamed() -> Client {
+    Client { name: ClientName::Unknown, ..client("203.0.113.1") }
+}
+
+fn failed() -> Client {
+    Client { name: ClientName::Failed("no answer".to_owned()), ..client("203.0.113.1") }
 }
 
 fn routed(text: &str, to: &str) -> String {
@@ -61,6 +86,70 @@ fn where_there_are_rules_and_none_matches_the_answer_is_deny() {
         connecting("smap: deny-hosts 10.9.*", "11.0.0.1"),
         "refuse no permit-hosts or deny-hosts line means this client"
     );
+}
+
+const NAMES: &str = "smap: permit-hosts 10.*\n\
+                     smap: deny-hosts *.bad.example\n\
+                     smap: permit-hosts *.example.org\n\
+                     smap: deny-hosts unknown\n";
+
+#[test]
+fn a_name_is_asked_for_when_it_is_the_turn_of_a_rule_that_needs_it() {
+    assert_eq!(connecting(NAMES, "10.1.1.1"), "permit t:1: permit-hosts 10.*");
+    let asks = "ask t:2: deny-hosts *.bad.example needs the name of the client";
+    assert_eq!(connecting(NAMES, "203.0.113.1"), asks);
+    assert_eq!(connecting_as(NAMES, &named("mx.bad.example")), "refuse t:2: deny-hosts *.bad.example");
+    assert_eq!(connecting_as(NAMES, &named("mx.example.org")), "permit t:3: permit-hosts *.example.org");
+    assert_eq!(connecting_as(NAMES, &unnamed()), "refuse t:4: deny-hosts unknown");
+    let no_rule = "refuse no permit-hosts or deny-hosts line means this client";
+    assert_eq!(connecting_as(NAMES, &named("mx.example.net")), no_rule);
+}
+
+/// Not even a rule that would say the same of everyone: what comes before it might have said something else.
+#[test]
+fn a_name_that_cannot_be_looked_up_is_neither_permitted_nor_refused() {
+    for rule in
+        ["permit-hosts a.example", "deny-hosts a.example", "permit-hosts !a.example", "deny-hosts !unknown"]
+    {
+        for then in ["permit-hosts *", "deny-hosts *"] {
+            let wanted = format!("not now t:1: {rule} needs the name of the client: no answer");
+            assert_eq!(connecting_as(&format!("smap: {rule}\nsmap: {then}"), &failed()), wanted, "{then}");
+        }
+    }
+    let settled = "permit t:1: permit-hosts *.example.org 203.0.113.*";
+    assert_eq!(connecting_as("smap: permit-hosts *.example.org 203.0.113.*", &failed()), settled);
+}
+
+#[test]
+fn a_recipient_of_ours_needs_no_name() {
+    let table = "smap: domain example.org smtp:[10.0.0.5]\nsmap: permit-relay *.inside.example\n";
+    assert!(receiving(table, "203.0.113.1", "a@example.org").starts_with("permit t:1:"));
+    assert_eq!(receiving_as(table, &failed(), "postmaster"), "permit postmaster is always accepted");
+    let rule = "t:2: permit-relay *.inside.example";
+    let asks = format!("ask {rule} needs the name of the client");
+    assert_eq!(receiving(table, "203.0.113.1", "a@example.net"), asks);
+    assert_eq!(receiving_as(table, &named("a.inside.example"), "a@example.net"), format!("permit {rule}"));
+    let not_now = format!("not now {rule} needs the name of the client: no answer");
+    assert_eq!(receiving_as(table, &failed(), "a@example.net"), not_now);
+    let no_rule = "refuse no permit-relay or deny-relay line means this client";
+    assert_eq!(receiving_as(table, &unnamed(), "a@example.net"), no_rule);
+}
+
+#[test]
+fn who_is_decided_by_address_can_do_without_a_name() {
+    let may_need = |text: &str, address: &str| {
+        let (smap, _) = table(text).smap().unwrap();
+        may_need_name(&smap, &client(address)).map(|reason| reason.to_string())
+    };
+    assert_eq!(may_need("", "203.0.113.1"), None);
+    assert_eq!(may_need(NAMES, "10.1.1.1"), None);
+    let rule = |rule: &str| Some(format!("t:{rule} needs the name of the client"));
+    assert_eq!(may_need(NAMES, "203.0.113.1"), rule("2: deny-hosts *.bad.example"));
+    let relay =
+        "smap: deny-hosts 10.9.*\nsmap: permit-hosts *\nsmap: permit-relay 10.8.*\nsmap: permit-relay *.b\n";
+    assert_eq!(may_need(relay, "10.9.1.1"), None);
+    assert_eq!(may_need(relay, "10.8.1.1"), None);
+    assert_eq!(may_need(relay, "203.0.113.1"), rule("4: permit-relay *.b"));
 }
 
 const DOMAINS: &str = "smap, smapd: domain example.org .example.org [192.0.2.1] smtp:[10.0.0.5]\n\

@@ -245,7 +245,6 @@ impl Table {
     /// What keeps smap from running with it.
     pub fn smap(&self) -> Result<(Smap, Vec<Note>), Faults> {
         let smap = Smap::deserialize(self.view(Program::Smap)).map_err(|error| self.whole(&error))?;
-        Faults::none_of(check::smap_faults(&smap))?;
         let mut notes = self.never_used(Program::Smap);
         notes.extend(check::smap_notes(&smap, |attribute| self.place_of(Program::Smap, attribute)));
         Ok((smap, notes))
@@ -289,12 +288,9 @@ impl Table {
 
     /// What is wrong beyond single lines, as far as the lines that are right tell.
     fn contradictions(&self) -> Vec<Fault> {
-        let right = |program: Program| {
-            de::View::new(self.lines(program).filter(move |entry| program.try_line(entry).is_ok()))
-        };
-        let smap = Smap::deserialize(right(Program::Smap)).map(|smap| check::smap_faults(&smap));
-        let smapd = Smapd::deserialize(right(Program::Smapd)).map(|smapd| check::smapd_faults(&smapd));
-        [smap, smapd].into_iter().flatten().flatten().collect()
+        let right = self.lines(Program::Smapd).filter(|entry| Program::Smapd.try_line(entry).is_ok());
+        let smapd = Smapd::deserialize(de::View::new(right));
+        smapd.map(|smapd| check::smapd_faults(&smapd)).unwrap_or_default()
     }
 
     fn whole(&self, error: &de::Error) -> Faults {
