@@ -31,7 +31,9 @@ use self::credentials::has;
 use self::limits::limit;
 
 pub use self::calls::CREATE_ONLY;
-pub use self::credentials::{SetId, become_account, can_confine_in, keep_only_what_children_need};
+pub use self::credentials::{
+    SetId, as_account, become_account, can_confine_in, keep_only_what_children_need,
+};
 pub use self::files::Reach;
 pub use self::limits::limit_program;
 pub use self::missing::Missing;

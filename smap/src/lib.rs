@@ -4,6 +4,7 @@
 //! [`startup`] is what comes before, and [`listen`] the listener that forks a process for each client.
 
 pub mod listen;
+pub mod names;
 pub mod one;
 mod pace;
 pub mod replies;

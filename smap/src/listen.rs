@@ -62,6 +62,7 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
             Event::Said { text: &format!("listening on {address}") }.log();
         }
     }
+    warn_of_missing_names(&prepared);
     let server = Listener {
         table,
         prepared,
@@ -72,6 +73,14 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
         paused_until: None,
     };
     server.life().map_err(|cause| ListenError(cause.to_string()))
+}
+
+/// A listener without smap-lookup serves those whom their address lets in, and tells all others to come back: it
+/// may be the one that starts first, and a port that is closed until somebody opens it would help nobody.
+fn warn_of_missing_names(prepared: &Prepared) {
+    if let Some(why) = prepared.why_no_names() {
+        Event::Warning { text: &format_args!("{why}; until it can be, clients are told 421") }.log();
+    }
 }
 
 /// The signals that the loop reads like any other input.
@@ -219,6 +228,7 @@ impl Listener<'_> {
             Ok(prepared) => {
                 self.prepared = prepared;
                 Event::Said { text: "the table was read again" }.log();
+                warn_of_missing_names(&self.prepared);
             }
             Err(faults) => {
                 for line in faults.lines() {

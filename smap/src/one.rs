@@ -12,7 +12,7 @@ use smap_common::exit::Exit;
 use smap_common::log::Event;
 use smap_common::spool::QueueId;
 
-use crate::replies;
+use crate::replies::{self, Reply};
 use crate::server::{Service, serve};
 use crate::session::Session;
 use crate::startup::Prepared;
@@ -46,26 +46,37 @@ fn serve_one(
         Ok(id) => id,
         Err(cause) => {
             Event::Error { text: &cause }.log();
-            return turned_away(&mut stream, prepared, Exit::TempFail);
+            return turned_away(&mut stream, &misconfigured(prepared), Exit::TempFail);
+        }
+    };
+    let asker = match prepared.asker_for(client) {
+        Ok(asker) => asker,
+        Err(why) => {
+            Event::Error { text: &why }.log();
+            let reply = replies::no_service_without_name(&site.hostname.to_string());
+            return turned_away(&mut stream, &reply, Exit::TempFail);
         }
     };
     let confined = match prepared.confine() {
         Ok(confined) => confined,
         Err(error) => {
             Event::Error { text: &error }.log();
-            return turned_away(&mut stream, prepared, Exit::NoPerm);
+            return turned_away(&mut stream, &misconfigured(prepared), Exit::NoPerm);
         }
     };
     let origin = Origin { client, ..Origin::default() };
     let session = Session::new(&site.hostname.to_string(), prepared.limits(), origin);
     let service =
         Service { table: &site.smap, hostname: &site.hostname, client, id, folder: &prepared.incoming };
-    serve(&confined, &service, session, &mut stream);
+    serve(&confined, &service, session, &mut stream, asker);
     Exit::Ok
 }
 
-fn turned_away(stream: &mut Plain<'_>, prepared: &Prepared, exit: Exit) -> Exit {
-    let reply = replies::misconfigured(&prepared.site.hostname.to_string());
+fn misconfigured(prepared: &Prepared) -> Reply {
+    replies::misconfigured(&prepared.site.hostname.to_string())
+}
+
+fn turned_away(stream: &mut Plain<'_>, reply: &Reply, exit: Exit) -> Exit {
     // The log has the reason; a client that does not take the reply has nothing of it.
     let _unheard = stream.write_all(reply.to_wire(true).as_bytes(), LAST_WORDS);
     exit

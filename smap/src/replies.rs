@@ -167,6 +167,16 @@ pub fn misconfigured(host: &str) -> Reply {
     Reply::new(421, Status::transient(3, 5), format!("{host} System not configured, try again later"))
 }
 
+/// Said when nobody can say whether a client may connect, because its name cannot be looked up.
+#[must_use]
+pub fn no_service_without_name(host: &str) -> Reply {
+    Reply::new(
+        421,
+        Status::transient(4, 3),
+        format!("{host} Your name cannot be looked up now, try again later"),
+    )
+}
+
 pub(crate) fn bad_sequence(text: &'static str) -> Reply {
     Reply::new(503, Status::permanent(5, 1), text)
 }
@@ -232,7 +242,18 @@ pub(crate) fn refused(refusal: Refusal) -> Reply {
     match refusal {
         Refusal::HostDenied => Reply::new(554, Status::permanent(7, 1), "No SMTP service for you here"),
         Refusal::RelayDenied => Reply::new(550, Status::permanent(7, 1), "Relaying denied"),
+        Refusal::NameFailed => {
+            Reply::new(451, Status::transient(4, 3), "Your name cannot be looked up now, try again later")
+        }
         Refusal::Unavailable => Reply::new(451, Status::transient(3, 0), "Try again later"),
+    }
+}
+
+/// The same before the greeting: there 451 would be followed by commands.
+pub(crate) fn refused_at_connect(refusal: Refusal, host: &str) -> Reply {
+    match refusal {
+        Refusal::NameFailed => no_service_without_name(host),
+        Refusal::HostDenied | Refusal::RelayDenied | Refusal::Unavailable => refused(refusal),
     }
 }
 

@@ -7,17 +7,19 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use netperm::hosts::{Client, ClientName};
-use netperm::policy::{self, Verdict};
+use netperm::policy::{self, Reason, Verdict};
 use smap_common::address::{Address, Domain, ReversePath};
 use smap_common::clock::Timestamp;
 use smap_common::confine::Confined;
 use smap_common::envelope::Envelope;
 use smap_common::log::{Event, Host};
+use smap_common::smtp::command::HeloName;
 use smap_common::spool::{Committed, Draft, Folder, QueueId, StoreError, Void};
 
+use crate::names::Asker;
 use crate::pace::{Late, Pace};
-use crate::replies;
-use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket};
+use crate::replies::{self, Reply};
+use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket, shown};
 use crate::stream::Stream;
 
 /// The same for one who has had its time.
@@ -26,6 +28,9 @@ const LAST_WORDS_TO_THE_SLOW: Duration = Duration::from_secs(1);
 const FIRST_READ: usize = 2 * 1024;
 /// Octets read at a time from a client that has more to say.
 const READ: usize = 32 * 1024;
+
+/// How long the client's name is waited for: longer than smap-lookup gives itself.
+const FOR_A_NAME: Duration = Duration::from_secs(22);
 
 /// How long a client may take to read our last reply, and to stop sending.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -54,14 +59,13 @@ pub fn serve<S: Stream, F: Folder>(
     service: &Service<'_, F>,
     session: Session,
     stream: &mut S,
+    asker: Option<Asker>,
 ) {
-    let host = service.host();
-    Event::Connect { host, id: service.id, missing: proof.missing() }.log();
     let now = Instant::now();
     let pace = Pace::new(service.table.timeout, now, now + service.table.session_timeout);
-    let mut run = Run { service, session, stream, message: Message::None, pace, late: None };
+    let mut run = Run { proof, service, session, stream, asker, message: Message::None, pace, late: None };
     let why = run.life();
-    let totals = run.session.totals();
+    let (totals, host) = (run.session.totals(), service.host(run.session.client_name()));
     Event::Exiting { host, bytes: totals.octets, messages: totals.messages, why }.log();
     // It was not the client that wanted to end: it may be sending yet, and what comes in makes it lose our words.
     match run.late {
@@ -72,20 +76,31 @@ pub fn serve<S: Stream, F: Folder>(
 }
 
 impl<F> Service<'_, F> {
-    fn host(&self) -> Host<'_> {
-        Host { name: None, client: self.client }
+    fn host<'a>(&self, name: Option<&'a HeloName>) -> Host<'a> {
+        Host { name, client: self.client }
     }
 
-    fn client(&self) -> Client {
-        Client { address: self.client.map(|client| client.ip()), name: ClientName::NotAsked }
+    /// The client as the policy knows it.
+    fn client(&self, name: &ClientName) -> Client {
+        Client { address: self.client.map(|client| client.ip()), name: name.clone() }
     }
 
-    fn answer(&self, question: Question<'_>) -> Answer {
-        let client = self.client();
+    fn answer(&self, proof: &Confined, question: Question<'_>) -> Answer {
         match question {
-            Question::Connect => {
+            Question::Name => Answer::Name(ClientName::NotAsked),
+            Question::Connect { name } => {
+                let client = self.client(name);
                 let verdict = policy::connect(self.table, &client);
-                Answer::Connect(self.permitted(verdict, Refusal::HostDenied, || "connect".to_owned()))
+                if !matches!(verdict, Verdict::Ask(_)) {
+                    let shown = shown(name);
+                    let host = self.host(shown.as_ref());
+                    Event::Connect { host, id: self.id, missing: proof.missing() }.log();
+                }
+                let reply = |refusal| replies::refused_at_connect(refusal, &self.hostname.to_string());
+                let judged = Self::judged(verdict, Refusal::HostDenied, |refusal, why| {
+                    self.log_refusal("connect", name, &reply(refusal), why);
+                });
+                judged.map_or(Answer::NeedsName, Answer::Connect)
             }
             Question::Sender { .. } => match QueueId::generate() {
                 Ok(id) => Answer::Sender(Ok(Ticket { id, at: Timestamp::now() })),
@@ -94,33 +109,44 @@ impl<F> Service<'_, F> {
                     Answer::Sender(Err(Refusal::Unavailable))
                 }
             },
-            Question::Recipient { mail, recipient, .. } => {
+            Question::Recipient { mail, recipient, name, .. } => {
+                let client = self.client(name);
                 let verdict = policy::recipient(self.table, self.hostname, &client, &recipient.address);
-                let command = || format!("MAIL FROM:{} RCPT TO:<{}>", mail.sender, recipient.address);
-                Answer::Recipient(self.permitted(verdict, Refusal::RelayDenied, command))
+                let judged = Self::judged(verdict, Refusal::RelayDenied, |refusal, why| {
+                    let command = format!("MAIL FROM:{} RCPT TO:<{}>", mail.sender, recipient.address);
+                    self.log_refusal(&command, name, &replies::refused(refusal), why);
+                });
+                judged.map_or(Answer::NeedsName, Answer::Recipient)
             }
         }
     }
 
-    fn permitted(
-        &self,
+    /// What the verdict comes to; nothing yet, where the client's name is to be asked for first. `refusal` is what
+    /// a rule's no is; `log` hears of every no.
+    fn judged(
         verdict: Verdict<'_>,
         refusal: Refusal,
-        command: impl Fn() -> String,
-    ) -> Result<(), Refusal> {
-        if verdict.is_permit() {
-            return Ok(());
-        }
-        let reply = replies::refused(refusal).to_wire(true);
+        log: impl Fn(Refusal, Reason<'_>),
+    ) -> Option<Result<(), Refusal>> {
+        let (refusal, reason) = match verdict {
+            Verdict::Permit(_) => return Some(Ok(())),
+            Verdict::Ask(_) => return None,
+            Verdict::Refuse(reason) => (refusal, reason),
+            Verdict::NotNow(reason) => (Refusal::NameFailed, reason),
+        };
+        log(refusal, reason);
+        Some(Err(refusal))
+    }
+
+    fn log_refusal(&self, command: &str, name: &ClientName, reply: &Reply, reason: Reason<'_>) {
         Event::Refused {
             id: self.id,
-            host: self.host(),
-            command: &command(),
-            reply: reply.trim_end(),
-            reason: &verdict.reason().to_string(),
+            host: self.host(shown(name).as_ref()),
+            command,
+            reply: reply.to_wire(true).trim_end(),
+            reason: &reason.to_string(),
         }
         .log();
-        Err(refusal)
     }
 }
 
@@ -151,9 +177,12 @@ impl Summary {
 }
 
 struct Run<'a, S, F: Folder> {
+    proof: &'a Confined,
     service: &'a Service<'a, F>,
     session: Session,
     stream: &'a mut S,
+    /// Whom to ask for the client's name; none where it cannot come to that, and after it was asked.
+    asker: Option<Asker>,
     message: Message<F>,
     pace: Pace,
     /// Why the client was given up, if it was.
@@ -166,7 +195,8 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
         let mut input = Input::Begin;
         loop {
             input = match self.session.step(input) {
-                Action::Ask(question) => Input::Answer(self.service.answer(question)),
+                Action::Ask(Question::Name) => Input::Answer(Answer::Name(self.name())),
+                Action::Ask(question) => Input::Answer(self.service.answer(self.proof, question)),
                 Action::Read => match self.read(&mut buffer) {
                     Ok(input) => input,
                     Err(end) => return end,
@@ -191,6 +221,16 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
                 }
                 Action::Close => return self.close(),
             };
+        }
+    }
+
+    fn name(&mut self) -> ClientName {
+        let (asker, address) = (self.asker.take(), self.service.client.map(|client| client.ip()));
+        match (asker, address) {
+            (Some(asker), Some(address)) => {
+                asker.name_of(address, FOR_A_NAME.min(self.pace.for_reply(Instant::now())))
+            }
+            (None, _) | (_, None) => ClientName::Failed("there is nobody to ask".to_owned()),
         }
     }
 
@@ -269,7 +309,7 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
     fn accepted(&self, proof: &Committed, summary: &Summary) {
         Event::Accepted {
             id: proof.id(),
-            host: self.service.host(),
+            host: self.service.host(self.session.client_name()),
             bytes: proof.octets(),
             from: &summary.sender,
             to: summary.recipients.iter().collect(),

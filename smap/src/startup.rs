@@ -2,18 +2,28 @@
 
 use std::fmt;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
+use netperm::hosts::{Client, ClientName};
+use netperm::policy;
 use netperm::site::Site;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
-use smap_common::confine::{ConfineError, Confined, Plan, confine};
+use smap_common::confine::{ConfineError, Confined, Plan, as_account, confine};
 use smap_common::envelope::MAX_ENVELOPE;
 use smap_common::spool::Incoming;
 
+use crate::names::Asker;
 use crate::session::Limits;
+
+/// How long smap-lookup may take to take a session's connection.
+const FOR_A_SESSION: Duration = Duration::from_secs(5);
+/// The same while nobody else is served meanwhile.
+const FOR_A_GLANCE: Duration = Duration::from_millis(100);
 
 /// What sessions are begun with.
 #[derive(Debug)]
@@ -80,6 +90,33 @@ impl Prepared {
             max_messages: smap.maxmessages.get(),
             max_errors: smap.maxerrors.get(),
         }
+    }
+
+    /// Whom the name of this client can be asked of, where a rule may need it; what its address decides needs
+    /// nobody.
+    ///
+    /// # Errors
+    /// There is nobody to ask: the rule, and why.
+    pub fn asker_for(&self, client: Option<SocketAddr>) -> Result<Option<Asker>, String> {
+        let client = Client { address: client.map(|client| client.ip()), name: ClientName::NotAsked };
+        let Some(rule) = policy::may_need_name(&self.site.smap, &client) else { return Ok(None) };
+        self.asker(FOR_A_SESSION).map(Some).map_err(|why| format!("{rule}: {why}"))
+    }
+
+    /// Why no client's name can be looked up, where there is a rule that may need it: the rule, and why.
+    #[must_use]
+    pub fn why_no_names(&self) -> Option<String> {
+        let (place, pattern) = self.site.smap.needs_names().next()?;
+        let why = self.asker(FOR_A_GLANCE).err()?;
+        Some(format!("{place}: the pattern \"{pattern}\" needs the name of the client: {why}"))
+    }
+
+    /// As the user of the session: it is who smap-lookup lets ask.
+    fn asker(&self, patience: Duration) -> Result<Asker, String> {
+        let path = &self.site.lookup.socket;
+        let connected = as_account(self.site.smap_account.as_ref(), || Asker::connect(path, patience));
+        let connected = connected.map_err(|error| error.to_string())?;
+        connected.map_err(|error| format!("smap-lookup cannot be asked at {}: {error}", path.display()))
     }
 
     /// Confines this process for one session.

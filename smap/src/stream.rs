@@ -67,7 +67,7 @@ fn tell(input: BorrowedFd<'_>, output: BorrowedFd<'_>, patience: Duration) -> ni
 }
 
 /// Waits until `fd` is ready, even where `until` is over: who has been ready meanwhile is not late.
-fn await_readiness(fd: BorrowedFd<'_>, what: PollFlags, until: Instant) -> io::Result<()> {
+pub(crate) fn await_readiness(fd: BorrowedFd<'_>, what: PollFlags, until: Instant) -> io::Result<()> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         match ppoll(&mut [PollFd::new(fd, what)], Some(left.into()), None) {

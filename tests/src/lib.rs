@@ -4,8 +4,9 @@
 //! [`gateway`] is a table and a spool of a test's own, a [`process`] a program with its log, a [`clock`] one that a
 //! test may set, a [`client`] a plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on
 //! one spool, a [`sink`] the server that mail is relayed to, [`certificates`] what it has for TLS, [`peers`] mail
-//! servers of others, [`dns`] a name server, an [`asker`] a client of smap-lookup, a [`network`] one of a test's own.
-//! [`markdown`] reads the tables that say which test holds what. A test stops by panicking.
+//! servers of others, [`dns`] a name server, an [`asker`] a client of smap-lookup, and [`scripted`] one that says what
+//! it is told, a [`network`] one of a test's own. [`markdown`] reads the tables that say which test holds what. A test
+//! stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -27,6 +28,7 @@ pub mod peers;
 pub mod post;
 pub mod process;
 pub mod programs;
+pub mod scripted;
 pub mod sink;
 pub mod spool;
 #[cfg(target_arch = "x86_64")]

@@ -46,6 +46,23 @@ pub fn become_account(account: Option<&Account>, set_id: SetId) -> Result<Vec<Mi
     Ok(missing)
 }
 
+/// Does something as `account`, where this process may become it: with its rights to files and seen as it by
+/// others. Afterwards this process is what it was. To be called while there is one thread.
+///
+/// # Errors
+/// The kernel refuses; this process may then be neither.
+pub fn as_account<T>(account: Option<&Account>, act: impl FnOnce() -> T) -> Result<T, ConfineError> {
+    let may_change = has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID);
+    let Some(account) = account.filter(|_| may_change) else { return Ok(act()) };
+    let (own_user, own_group) = (unistd::geteuid(), unistd::getegid());
+    unistd::setegid(Gid::from_raw(account.gid)).step("setegid")?;
+    unistd::seteuid(Uid::from_raw(account.uid)).step("seteuid")?;
+    let result = act();
+    unistd::seteuid(own_user).step("seteuid")?;
+    unistd::setegid(own_group).step("setegid")?;
+    Ok(result)
+}
+
 fn change_ids(account: &Account) -> Result<(), ConfineError> {
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
     let groups: Vec<Gid> = account.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();

@@ -17,14 +17,15 @@ mod tests;
 mod transfer;
 mod verbs;
 
+use netperm::hosts::ClientName;
 use smap_common::envelope::{Envelope, Origin};
-use smap_common::smtp::command::{Chunk, Mail, Recipient};
+use smap_common::smtp::command::{Chunk, HeloName, Mail, Recipient};
 use smap_common::spool::{Committed, StoreError};
 
 pub use self::body::BodyFault;
 use self::body::{Body, Progress};
 use self::lines::LineBuffer;
-pub use self::question::{Answer, Question, Refusal, Ticket};
+pub use self::question::{Answer, Question, Refusal, Ticket, shown};
 use crate::replies::{self, Reply};
 
 /// What the table allows a session.
@@ -84,6 +85,7 @@ pub enum Action<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Read,
+    AskName,
     AskConnect,
     AskSender,
     AskRecipient,
@@ -152,6 +154,8 @@ pub struct Session {
     host: String,
     limits: Limits,
     origin: Origin,
+    /// What the rules are told of the client's name; what is shown of it stands in `origin`.
+    name: ClientName,
     state: State,
     lines: LineBuffer,
     output: Vec<u8>,
@@ -171,6 +175,7 @@ impl Session {
             host: host.to_owned(),
             limits,
             origin,
+            name: ClientName::NotAsked,
             state: State::New,
             lines: LineBuffer::default(),
             output: Vec::new(),
@@ -186,6 +191,12 @@ impl Session {
     /// Takes the replies that have gathered. To be sent before reading, and before closing.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
+    }
+
+    /// The client's confirmed name, as far as it was asked for.
+    #[must_use]
+    pub fn client_name(&self) -> Option<&HeloName> {
+        self.origin.name.as_ref()
     }
 
     /// What was accepted so far.
@@ -213,10 +224,7 @@ impl Session {
                 self.lines.receive(octets);
                 None
             }
-            Input::Answer(answer) => {
-                self.answered(answer);
-                None
-            }
+            Input::Answer(answer) => self.answered(answer),
             Input::Opened(result) => {
                 self.opened(result);
                 None
@@ -255,7 +263,8 @@ impl Session {
     fn action(&self, next: Next) -> Action<'_> {
         match (next, &self.state) {
             (Next::Read, _) => Action::Read,
-            (Next::AskConnect, _) => Action::Ask(Question::Connect),
+            (Next::AskName, _) => Action::Ask(Question::Name),
+            (Next::AskConnect, _) => Action::Ask(Question::Connect { name: &self.name }),
             (Next::AskSender, State::AskedSender(mail)) => match &self.origin.greeting {
                 Some(greeting) => Action::Ask(Question::Sender { greeting, mail }),
                 None => Action::Close,
@@ -264,7 +273,7 @@ impl Session {
                 match &transaction.envelope.origin.greeting {
                     Some(greeting) => {
                         let mail = &transaction.envelope.mail;
-                        Action::Ask(Question::Recipient { greeting, mail, recipient })
+                        Action::Ask(Question::Recipient { greeting, mail, recipient, name: &self.name })
                     }
                     None => Action::Close,
                 }

@@ -1,17 +1,23 @@
 //! What the session cannot decide alone: asked as an action, answered as an input.
 //!
-//! Policy is asked this way today; lookups, keys, passwords and filters will be.
+//! Policy and the client's name are asked for this way today; keys, passwords and filters will be.
 
+use netperm::hosts::ClientName;
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Greeting;
-use smap_common::smtp::command::{Mail, Recipient};
+use smap_common::smtp::command::{HeloName, Mail, Recipient};
 use smap_common::spool::QueueId;
 
 /// Asked of whoever runs the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question<'a> {
+    /// What is the client's name? Asked at most once, and only after another question needed it.
+    Name,
     /// May this client speak to us at all?
-    Connect,
+    Connect {
+        /// What is known of its name.
+        name: &'a ClientName,
+    },
     /// May it send a message, from this sender? The answer brings the message's id.
     Sender {
         /// How it greeted.
@@ -27,12 +33,18 @@ pub enum Question<'a> {
         mail: &'a Mail,
         /// RCPT, with its parameters.
         recipient: &'a Recipient,
+        /// What is known of the client's name.
+        name: &'a ClientName,
     },
 }
 
 /// The answer to the question that was asked last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
+    /// To [`Question::Name`].
+    Name(ClientName),
+    /// To a question with a name in it: not before [`Question::Name`] is answered.
+    NeedsName,
     /// To [`Question::Connect`].
     Connect(Result<(), Refusal>),
     /// To [`Question::Sender`].
@@ -57,6 +69,17 @@ pub enum Refusal {
     HostDenied,
     /// We do not relay to that domain for this host.
     RelayDenied,
+    /// That depends on the client's name, which cannot be looked up now.
+    NameFailed,
     /// It cannot be said now.
     Unavailable,
+}
+
+/// The name that is shown of a client: one that was confirmed, and of several always the same.
+#[must_use]
+pub fn shown(name: &ClientName) -> Option<HeloName> {
+    match name {
+        ClientName::Known(names) => names.iter().min().and_then(|name| name.as_str().parse().ok()),
+        ClientName::NotAsked | ClientName::Unknown | ClientName::Failed(_) => None,
+    }
 }

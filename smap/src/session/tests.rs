@@ -50,6 +50,10 @@ struct Server {
     disk: Disk,
     draft: Option<Draft<Disk>>,
     refusal: Option<Refusal>,
+    /// What is answered when the client's name is asked for; where it is none, no rule needs one.
+    name: ClientName,
+    /// How often it was.
+    names_asked: u32,
     abandoned: u32,
     closed: bool,
 }
@@ -62,6 +66,8 @@ impl Server {
             disk: Disk::default(),
             draft: None,
             refusal: None,
+            name: ClientName::NotAsked,
+            names_asked: 0,
             abandoned: 0,
             closed: false,
         };
@@ -97,6 +103,15 @@ impl Server {
                     self.closed = true;
                     break;
                 }
+                Action::Ask(Question::Name) => {
+                    self.names_asked += 1;
+                    Input::Answer(Answer::Name(self.name.clone()))
+                }
+                Action::Ask(Question::Connect { name } | Question::Recipient { name, .. })
+                    if *name == ClientName::NotAsked && self.name != ClientName::NotAsked =>
+                {
+                    Input::Answer(Answer::NeedsName)
+                }
                 Action::Ask(question) => Input::Answer(answer(question, self.refusal)),
                 Action::Open(envelope) => {
                     Input::Opened(Draft::begin(&self.disk, envelope).map(|draft| self.draft = Some(draft)))
@@ -124,7 +139,8 @@ impl Server {
 fn answer(question: Question<'_>, refusal: Option<Refusal>) -> Answer {
     let ticket = Ticket { id: QueueId::new(Timestamp::from_micros(1), 1), at: Timestamp::from_micros(1) };
     match question {
-        Question::Connect => Answer::Connect(refusal.map_or(Ok(()), Err)),
+        Question::Name => Answer::Name(ClientName::NotAsked),
+        Question::Connect { .. } => Answer::Connect(refusal.map_or(Ok(()), Err)),
         Question::Sender { .. } => Answer::Sender(refusal.map_or(Ok(ticket), Err)),
         Question::Recipient { .. } => Answer::Recipient(refusal.map_or(Ok(()), Err)),
     }
@@ -311,5 +327,81 @@ fn a_message_ends_with_its_refused_chunk() {
         let mut server = Server::greeted();
         server.say("MAIL FROM:<a@b>\r\n");
         assert_eq!(server.codes(&format!("{chunk}RCPT TO:<c@d>\r\n")), ["503", "503"], "{chunk:?}");
+    }
+}
+
+fn known(names: &[&str]) -> ClientName {
+    ClientName::Known(names.iter().map(|name| name.parse().unwrap()).collect())
+}
+
+#[test]
+fn a_name_is_asked_for_once_and_stands_in_the_envelope() {
+    let mut server = Server::greeted();
+    server.name = known(&["b.example", "a.example"]);
+    assert_eq!(
+        server.codes(&format!("{MAIL}RCPT TO:<e@f>\r\nDATA\r\n.\r\n")),
+        ["250", "250", "250", "354", "250"]
+    );
+    assert_eq!(server.names_asked, 1);
+    // Of several always the same one.
+    assert_eq!(server.session.client_name().unwrap().as_str(), "a.example");
+    let text = String::from_utf8(server.disk.file.borrow().clone()).unwrap();
+    assert!(text.contains("\nNAME a.example\nEHLO client.example\n"), "{text}");
+    assert_eq!(server.codes(&format!("{MAIL}DATA\r\n.\r\n")), ["250", "250", "354", "250"]);
+    assert_eq!(server.names_asked, 1);
+}
+
+#[test]
+fn a_name_that_was_not_found_is_shown_to_nobody() {
+    for name in [ClientName::Unknown, ClientName::Failed("no answer".to_owned())] {
+        let mut server = Server::greeted();
+        server.name = name;
+        assert_eq!(server.codes(&format!("{MAIL}DATA\r\n.\r\n")), ["250", "250", "354", "250"]);
+        assert_eq!((server.names_asked, server.session.client_name()), (1, None));
+        assert!(!String::from_utf8_lossy(&server.disk.file.borrow()).contains("NAME"));
+    }
+}
+
+#[test]
+fn without_its_name_a_client_may_come_back() {
+    let mut session = Session::new("gw.example", limits(), Origin::default());
+    let asked = session.step(Input::Begin);
+    assert_eq!(asked, Action::Ask(Question::Connect { name: &ClientName::NotAsked }));
+    assert_eq!(session.step(Input::Answer(Answer::NeedsName)), Action::Ask(Question::Name));
+    let failed = ClientName::Failed("no answer".to_owned());
+    let asked = session.step(Input::Answer(Answer::Name(failed.clone())));
+    assert_eq!(asked, Action::Ask(Question::Connect { name: &failed }));
+    let closed = session.step(Input::Answer(Answer::Connect(Err(Refusal::NameFailed))));
+    assert_eq!(closed, Action::Close);
+    let said = String::from_utf8(session.take_output()).unwrap();
+    assert_eq!(said, "421 4.4.3 gw.example Your name cannot be looked up now, try again later\r\n");
+}
+
+#[test]
+fn a_recipient_that_depends_on_a_missing_name_may_be_tried_again_and_others_need_none() {
+    let mut server = Server::greeted();
+    server.say("MAIL FROM:<a@b>\r\n");
+    server.refusal = Some(Refusal::NameFailed);
+    assert_eq!(
+        server.say("RCPT TO:<c@d>\r\n"),
+        ["451 4.4.3 Your name cannot be looked up now, try again later"]
+    );
+    server.refusal = None;
+    assert_eq!(server.codes("RCPT TO:<e@f>\r\nDATA\r\n.\r\n"), ["250", "354", "250"]);
+}
+
+/// Whoever runs the session must not be able to make it ask for ever.
+#[test]
+fn a_question_that_needs_the_name_for_ever_is_answered_for_it() {
+    for name in [ClientName::NotAsked, ClientName::Unknown] {
+        let mut session = Session::new("gw.example", limits(), Origin::default());
+        session.step(Input::Begin);
+        assert_eq!(session.step(Input::Answer(Answer::NeedsName)), Action::Ask(Question::Name));
+        assert!(matches!(
+            session.step(Input::Answer(Answer::Name(name))),
+            Action::Ask(Question::Connect { .. })
+        ));
+        assert_eq!(session.step(Input::Answer(Answer::NeedsName)), Action::Close);
+        assert!(session.take_output().starts_with(b"421 4.4.3 "));
     }
 }

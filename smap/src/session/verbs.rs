@@ -1,11 +1,12 @@
 #![deny(clippy::disallowed_methods)]
 //! What each command does: one short function a verb, and the answers that some of them wait for.
 
+use netperm::hosts::ClientName;
 use smap_common::envelope::{Envelope, Greeting};
 use smap_common::smtp::command::{self, Chunk, Command, CommandError, HeloName, Mail, Recipient};
 
 use super::lines::Line;
-use super::{AfterWrite, Answer, Framing, Next, Refusal, Session, State, Ticket, Transaction};
+use super::{AfterWrite, Answer, Framing, Next, Refusal, Session, State, Ticket, Transaction, shown};
 use crate::replies::{self, Reply};
 
 /// Commands that move nothing (NOOP, RSET, VRFY, HELP, EHLO), as many as one session may say.
@@ -154,13 +155,41 @@ impl Session {
         None
     }
 
-    pub(super) fn answered(&mut self, answer: Answer) {
+    pub(super) fn answered(&mut self, answer: Answer) -> Option<Next> {
+        match answer {
+            Answer::Name(name) => return self.named(name),
+            Answer::NeedsName if self.name == ClientName::NotAsked => return Some(Next::AskName),
+            answer => self.decided(answer),
+        }
+        None
+    }
+
+    /// What was asked before the name is asked again, now that there is more to say.
+    fn named(&mut self, name: ClientName) -> Option<Next> {
+        self.origin.name = shown(&name);
+        // Whoever has no answer is not asked again.
+        self.name = match name {
+            ClientName::NotAsked => ClientName::Failed("it was not asked for".to_owned()),
+            name => name,
+        };
+        match &mut self.state {
+            State::New => Some(Next::AskConnect),
+            State::AskedRecipient(transaction, _) => {
+                transaction.envelope.origin.name.clone_from(&self.origin.name);
+                Some(Next::AskRecipient)
+            }
+            _ => None,
+        }
+    }
+
+    fn decided(&mut self, answer: Answer) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         let reply = match (answer, state) {
             (Answer::Connect(Ok(())), _) => replies::ready(&self.host),
+            (Answer::NeedsName, State::New) => replies::no_service_without_name(&self.host),
             (Answer::Connect(Err(refusal)), _) => {
                 self.state = State::Denied;
-                replies::refused(refusal)
+                replies::refused_at_connect(refusal, &self.host)
             }
             (Answer::Sender(Ok(ticket)), State::AskedSender(mail)) => {
                 let reply = replies::sender_ok(&mail.sender);
@@ -181,7 +210,14 @@ impl Session {
                 replies::refused(refusal)
             }
             (Answer::Sender(Err(refusal)), _) => replies::refused(refusal),
-            (Answer::Sender(Ok(_)) | Answer::Recipient(_), _) => replies::refused(Refusal::Unavailable),
+            (Answer::NeedsName, State::AskedRecipient(mut transaction, _)) => {
+                transaction.refused += 1;
+                self.state = State::Transaction(transaction);
+                replies::refused(Refusal::NameFailed)
+            }
+            (Answer::Sender(Ok(_)) | Answer::Recipient(_) | Answer::NeedsName | Answer::Name(_), _) => {
+                replies::refused(Refusal::Unavailable)
+            }
         };
         self.say(&reply);
     }

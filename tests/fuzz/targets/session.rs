@@ -12,6 +12,7 @@ use std::alloc::System;
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
+use netperm::ClientName;
 use smap::session::{Action, Answer, Input, Limits, Question, Refusal, Session, Ticket};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::{Envelope, Origin};
@@ -66,6 +67,7 @@ struct Run {
     /// Those of the transaction to whom yes was said.
     recipients: Vec<Recipient>,
     tickets: u64,
+    names_asked: u32,
     /// 354 was said, and nothing about the text yet.
     in_text: bool,
     errors: u32,
@@ -97,6 +99,7 @@ impl Run {
             written: Vec::new(),
             recipients: Vec::new(),
             tickets: 0,
+            names_asked: 0,
             in_text: false,
             errors: 0,
             transcript: Transcript::default(),
@@ -142,6 +145,10 @@ impl Run {
                     None
                 }
                 Action::Ask(question) => {
+                    if question == Question::Name {
+                        self.names_asked += 1;
+                        assert_eq!(self.names_asked, 1, "a name is asked for twice");
+                    }
                     self.transcript.asked.push(format!("{question:?}"));
                     let octet = self.answers.next().unwrap();
                     Some(answer(question, octet, &mut self.tickets, &mut self.recipients))
@@ -237,12 +244,16 @@ fn answer<'a>(
     let refusal = match octet {
         0xe0..=0xef => Some(Refusal::RelayDenied),
         0xf0..=0xf7 => Some(Refusal::Unavailable),
-        0xf8..=0xff => Some(Refusal::HostDenied),
+        0xf8..=0xfb => Some(Refusal::HostDenied),
+        0xfc..=0xff => Some(Refusal::NameFailed),
         _ => None,
     };
     let judged = refusal.map_or(Ok(()), Err);
+    let needs_name = (0xd0..=0xdf).contains(&octet);
     Input::Answer(match question {
-        Question::Connect => Answer::Connect(judged),
+        Question::Name => Answer::Name(name(octet)),
+        Question::Connect { .. } | Question::Recipient { .. } if needs_name => Answer::NeedsName,
+        Question::Connect { .. } => Answer::Connect(judged),
         Question::Sender { .. } => {
             *tickets += 1;
             recipients.clear();
@@ -256,6 +267,15 @@ fn answer<'a>(
             Answer::Recipient(judged)
         }
     })
+}
+
+fn name(octet: u8) -> ClientName {
+    match octet % 4 {
+        0 => ClientName::NotAsked,
+        1 => ClientName::Unknown,
+        2 => ClientName::Failed("no answer".to_owned()),
+        _ => ClientName::Known(vec!["b.example".parse().unwrap(), "a.example".parse().unwrap()]),
+    }
 }
 
 fn disk(octet: u8) -> Disk {

@@ -3,6 +3,7 @@
 //! ```text
 //! # A comment.
 //! * table smap: maxrecip 2     a line at the head of the table
+//! * name mail.example.org      the client's name; `unknown` is none, `failing` cannot be looked up
 //! S: 220 HOST ESMTP/smap Ready.
 //! C: EHLO client.example       sent with CRLF
 //! S: 250-HOST pleased to meet you.
@@ -32,6 +33,7 @@ mod wire;
 
 use std::path::{Path, PathBuf};
 
+use netperm::hosts::ClientName;
 use smap_common::spool::QueueId;
 
 use crate::gateway::{Gateway, HOST};
@@ -63,6 +65,7 @@ pub fn files() -> Vec<(String, PathBuf)> {
 #[derive(Debug)]
 pub struct Transcript {
     table: String,
+    name: ClientName,
     steps: Vec<Step>,
 }
 
@@ -112,11 +115,15 @@ impl Transcript {
     }
 
     fn parse(text: &str) -> Self {
-        let mut transcript = Self { table: String::new(), steps: Vec::new() };
+        let mut transcript = Self { table: String::new(), name: ClientName::NotAsked, steps: Vec::new() };
         let mut held = Vec::new();
         for (line, text) in unrolled(text) {
             if let Some(line) = text.strip_prefix("* table ") {
                 transcript.table.extend([line, "\n"]);
+                continue;
+            }
+            if let Some(name) = text.strip_prefix("* name ") {
+                transcript.name = named(name);
                 continue;
             }
             let what = match text.split_once(' ').unwrap_or((&text, "")) {
@@ -146,9 +153,9 @@ impl Transcript {
     /// Something was said otherwise.
     pub fn run_pure(&self) {
         let gateway = Gateway::new(&self.table);
-        self.run(&mut Pure::begin(&gateway, READ));
+        self.run(&mut Pure::begin(&gateway, &self.name, READ));
         let gateway = Gateway::new(&self.table);
-        self.run(&mut Pure::begin(&gateway, 1));
+        self.run(&mut Pure::begin(&gateway, &self.name, 1));
     }
 
     /// Runs it against the program, over TCP.
@@ -157,7 +164,7 @@ impl Transcript {
     /// Something was said otherwise.
     pub fn run_program(&self) {
         let gateway = Gateway::new(&self.table);
-        self.run(&mut Wire::begin(&gateway));
+        self.run(&mut Wire::begin(&gateway, &self.name));
     }
 
     fn run(&self, side: &mut impl Side) {
@@ -184,6 +191,14 @@ fn unrolled(text: &str) -> Vec<(usize, String)> {
         }
     }
     all
+}
+
+fn named(name: &str) -> ClientName {
+    match name {
+        "unknown" => ClientName::Unknown,
+        "failing" => ClientName::Failed("nobody has answered".to_owned()),
+        name => ClientName::Known(vec![name.parse().expect("a name")]),
+    }
 }
 
 fn directed(directive: &str) -> Option<What> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use netperm::hosts::{Client, ClientName};
-use netperm::policy;
+use netperm::policy::{self, Verdict};
 use netperm::site::Site;
 use smap::session::{Action, Answer, Input, Limits, Question, Refusal, Session, Ticket};
 use smap_common::clock::Timestamp;
@@ -25,6 +25,7 @@ pub(super) struct Pure<'a> {
     gateway: &'a Gateway,
     site: Site,
     client: SocketAddr,
+    name: ClientName,
     session: Session,
     folder: Incoming,
     draft: Option<Written>,
@@ -35,7 +36,7 @@ pub(super) struct Pure<'a> {
 }
 
 impl<'a> Pure<'a> {
-    pub(super) fn begin(gateway: &'a Gateway, most: usize) -> Self {
+    pub(super) fn begin(gateway: &'a Gateway, name: &ClientName, most: usize) -> Self {
         let site = Site::load(&gateway.table()).unwrap_or_else(|faults| panic!("{faults}"));
         let client = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 40112);
         let limits = Limits {
@@ -48,7 +49,9 @@ impl<'a> Pure<'a> {
         let session = Session::new(&site.hostname.to_string(), limits, origin);
         let folder = Incoming::new(File::open(site.layout.incoming()).unwrap().into());
         let (lines, draft) = (VecDeque::new(), None);
-        let mut pure = Self { gateway, site, client, session, folder, draft, most, lines, closed: false };
+        let name = name.clone();
+        let mut pure =
+            Self { gateway, site, client, name, session, folder, draft, most, lines, closed: false };
         pure.take(Input::Begin);
         pure
     }
@@ -62,6 +65,7 @@ impl<'a> Pure<'a> {
                     self.closed = true;
                     break;
                 }
+                Action::Ask(Question::Name) => Input::Answer(Answer::Name(self.name.clone())),
                 Action::Ask(question) => Input::Answer(answer(&self.site, self.client, question)),
                 Action::Open(envelope) => {
                     let draft = Draft::begin(&self.folder, envelope);
@@ -87,19 +91,30 @@ impl<'a> Pure<'a> {
 }
 
 fn answer(site: &Site, client: SocketAddr, question: Question<'_>) -> Answer {
-    let client = Client { address: Some(client.ip()), name: ClientName::NotAsked };
-    let judged = |verdict: policy::Verdict<'_>, refusal| verdict.is_permit().then_some(()).ok_or(refusal);
+    let of_name = |name: &ClientName| Client { address: Some(client.ip()), name: name.clone() };
     match question {
-        Question::Connect => {
-            Answer::Connect(judged(policy::connect(&site.smap, &client), Refusal::HostDenied))
+        Question::Name => Answer::Name(ClientName::NotAsked),
+        Question::Connect { name } => {
+            let judged = judged(policy::connect(&site.smap, &of_name(name)), Refusal::HostDenied);
+            judged.map_or(Answer::NeedsName, Answer::Connect)
         }
         Question::Sender { .. } => {
             Answer::Sender(Ok(Ticket { id: QueueId::generate().unwrap(), at: Timestamp::now() }))
         }
-        Question::Recipient { recipient, .. } => {
+        Question::Recipient { recipient, name, .. } => {
+            let client = of_name(name);
             let verdict = policy::recipient(&site.smap, &site.hostname, &client, &recipient.address);
-            Answer::Recipient(judged(verdict, Refusal::RelayDenied))
+            judged(verdict, Refusal::RelayDenied).map_or(Answer::NeedsName, Answer::Recipient)
         }
+    }
+}
+
+fn judged(verdict: Verdict<'_>, refusal: Refusal) -> Option<Result<(), Refusal>> {
+    match verdict {
+        Verdict::Permit(_) => Some(Ok(())),
+        Verdict::Refuse(_) => Some(Err(refusal)),
+        Verdict::NotNow(_) => Some(Err(Refusal::NameFailed)),
+        Verdict::Ask(_) => None,
     }
 }
 

@@ -1,21 +1,28 @@
 //! The program, over TCP.
 
+use netperm::hosts::ClientName;
+
 use super::Side;
 use crate::client::Client;
 use crate::gateway::{Gateway, Listener};
+use crate::scripted::Scripted;
 use crate::spool::Stored;
 
 pub(super) struct Wire<'a> {
     gateway: &'a Gateway,
     listener: Listener,
+    _lookup: Option<Scripted>,
     client: Option<Client>,
 }
 
 impl<'a> Wire<'a> {
-    pub(super) fn begin(gateway: &'a Gateway) -> Self {
+    /// Without a name there is no smap-lookup.
+    pub(super) fn begin(gateway: &'a Gateway, name: &ClientName) -> Self {
+        let lookup = (*name != ClientName::NotAsked)
+            .then(|| Scripted::naming(&gateway.folder().join("lookup"), name.clone()));
         let listener = gateway.listen();
         let client = Some(Client::connect(listener.address()));
-        Self { gateway, listener, client }
+        Self { gateway, listener, _lookup: lookup, client }
     }
 
     fn client(&mut self) -> &mut Client {
