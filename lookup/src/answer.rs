@@ -107,7 +107,7 @@ impl Dns {
         let mut confirmed = Found { records: Vec::new(), ..said };
         let mut trouble = None;
         for name in said.records.into_iter().take(MAX_CONFIRMED) {
-            match self.addresses_of(&name).await {
+            match self.addresses_like(address, &name).await {
                 Ok(found) if found.records.contains(&address) => {
                     confirmed.secure &= found.secure;
                     confirmed.ttl = confirmed.ttl.min(found.ttl);
@@ -122,6 +122,20 @@ impl Dns {
             Some(why) => Err(why),
             None => Err(Failure::NoRecords),
         }
+    }
+
+    /// The addresses of a name that are of the same family: what cannot be said of the other one does not matter
+    /// here. A name that looks like an address is none.
+    async fn addresses_like(&self, like: IpAddr, name: &Name) -> Outcome<IpAddr> {
+        if name.as_str().parse::<IpAddr>().is_ok() {
+            return Err(Failure::NoRecords);
+        }
+        let name = full(name)?;
+        if let Some(listed) = self.listed(&name) {
+            return Ok(listed);
+        }
+        let kind = if like.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+        self.records(name, kind, address).await
     }
 
     async fn names_said(&self, address: IpAddr) -> Outcome<Name> {

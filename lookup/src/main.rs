@@ -134,7 +134,7 @@ fn listen(site: &Site, account: Option<&Account>, in_foreground: bool) -> Result
     if !in_foreground {
         daemon(false, false).map_err(|errno| Refusal(format!("daemon: {errno}"), Exit::TempFail))?;
     }
-    Ok(Way::Listening(socket, Welcome(vec![accounts.smap_uid, accounts.smapd_uid, 0])))
+    Ok(Way::Listening(socket, Welcome::new([accounts.smap_uid, accounts.smapd_uid, 0])))
 }
 
 /// It ends with smapd, which may have something to ask after a signal to all of its group.

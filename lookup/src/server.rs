@@ -3,13 +3,14 @@
 //! Guarantees that a client that asks without reading its answers stops nobody but itself, and that no question is
 //! without an answer for longer than it may take.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smap_common::log::Event;
 use smap_common::lookup::{Answered, Asked, Failure};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::dns::Current;
@@ -19,7 +20,7 @@ use crate::socket::{Packets, Unread};
 const MAX_QUESTIONS: usize = 1000;
 /// Questions of one client that are under way, or whose answers it has not taken.
 const MAX_OF_ONE: usize = 600;
-/// Clients at a time.
+/// Clients at a time of one user: sessions of smap, and never at the cost of smapd.
 const MAX_CLIENTS: usize = 1000;
 /// How long a question may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,23 +33,32 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     current: Current,
     questions: Semaphore,
-    clients: Arc<Semaphore>,
 }
 
-/// Who may ask.
+/// The users who may ask, each with the places that are left for it.
 #[derive(Debug)]
-pub(crate) struct Welcome(pub(crate) Vec<u32>);
+pub(crate) struct Welcome(HashMap<u32, Arc<Semaphore>>);
+
+impl Welcome {
+    pub(crate) fn new(users: impl IntoIterator<Item = u32>) -> Self {
+        Self(users.into_iter().map(|user| (user, Arc::new(Semaphore::new(MAX_CLIENTS)))).collect())
+    }
+
+    /// A place for a client of this user, or why there is none.
+    fn place(&self, user: u32) -> Result<OwnedSemaphorePermit, &'static str> {
+        let places = self.0.get(&user).ok_or("may not ask")?;
+        Arc::clone(places).try_acquire_owned().map_err(|_| "has too many connections")
+    }
+}
 
 impl Server {
     pub(crate) fn new(current: Current) -> Arc<Self> {
-        let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
-        Arc::new(Self { current, questions: Semaphore::new(MAX_QUESTIONS), clients })
+        Arc::new(Self { current, questions: Semaphore::new(MAX_QUESTIONS) })
     }
 
     /// Takes clients, for good.
     pub(crate) async fn listen(self: Arc<Self>, listener: Packets, welcome: Welcome) {
         loop {
-            let Ok(place) = Arc::clone(&self.clients).acquire_owned().await else { return };
             let (client, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -57,11 +67,14 @@ impl Server {
                     continue;
                 }
             };
-            if !welcome.0.contains(&peer.uid()) {
-                let text = format!("refused: user {} (process {}) may not ask", peer.uid(), peer.pid());
-                Event::Warning { text: &text }.log();
-                continue;
-            }
+            let place = match welcome.place(peer.uid()) {
+                Ok(place) => place,
+                Err(why) => {
+                    let text = format!("refused: user {} (process {}) {why}", peer.uid(), peer.pid());
+                    Event::Warning { text: &text }.log();
+                    continue;
+                }
+            };
             let server = Arc::clone(&self);
             tokio::spawn(async move {
                 if let Err(error) = server.serve(client).await {
