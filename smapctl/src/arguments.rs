@@ -1,11 +1,13 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{AddrParseError, IpAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use netperm::{Client, ClientName};
 use smap_common::address::{Address, AddressError, ReversePath};
+use smap_common::lookup::BadName;
 use smap_common::spool::{BadQueueId, QueueId};
 use smapd::control::MAX_TEXT;
 
@@ -54,9 +56,13 @@ pub enum Command {
 /// A message that might come.
 #[derive(Debug, Args)]
 pub struct Question {
-    /// The address of the client
-    #[arg(long, value_name = "ADDR")]
-    pub client: IpAddr,
+    /// The address of the client; before it, as in the log, the name that forward and reverse DNS agree on, or
+    /// unknown
+    #[arg(long, value_name = "[NAME/]ADDR", value_parser = client)]
+    pub client: Client,
+    /// As if that name could not be looked up
+    #[arg(long)]
+    pub dns_fails: bool,
     /// The sender; without it, the null sender <>
     #[arg(long, value_name = "ADDRESS", value_parser = sender, allow_hyphen_values = true)]
     pub from: Option<ReversePath>,
@@ -177,6 +183,18 @@ pub struct Wishes {
     /// End after the message was delivered
     #[arg(long)]
     pub once: bool,
+}
+
+/// Without a name it has not been asked for.
+fn client(text: &str) -> Result<Client, String> {
+    let (name, address) = text.rsplit_once('/').map_or((None, text), |(name, address)| (Some(name), address));
+    let address: IpAddr = address.parse().map_err(|error: AddrParseError| error.to_string())?;
+    let name = match name {
+        None => ClientName::NotAsked,
+        Some("unknown") => ClientName::Unknown,
+        Some(name) => ClientName::Known(vec![name.parse().map_err(|error: BadName| error.to_string())?]),
+    };
+    Ok(Client { address: Some(address.to_canonical()), name })
 }
 
 fn id(text: &str) -> Result<QueueId, BadQueueId> {

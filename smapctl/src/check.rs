@@ -10,6 +10,7 @@ use smap_common::exit::Exit;
 
 use crate::error::Error;
 
+mod lookup;
 mod machine;
 mod view;
 

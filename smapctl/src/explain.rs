@@ -73,10 +73,13 @@ impl Explanation {
     /// What the policy says.
     #[must_use]
     pub fn of(site: &Site, question: &Question) -> Self {
-        let client = Client { address: Some(question.client.to_canonical()), name: ClientName::NotAsked };
+        let client = match question.dns_fails {
+            true => Client { name: ClientName::Failed("DNS fails".to_owned()), ..question.client.clone() },
+            false => question.client.clone(),
+        };
         let sender = question.from.as_ref().and_then(|from| from.address());
         Self {
-            client: question.client.to_canonical().to_string(),
+            client: shown(&question.client),
             from: sender.map_or("<>".to_owned(), |address| format!("<{address}>")),
             to: format!("<{}>", question.to),
             connect: Stage::of(policy::connect(&site.smap, &client)),
@@ -104,8 +107,34 @@ impl fmt::Display for Explanation {
         f.write_str(&show::columns(&rows))?;
         match (self.connect.verdict, self.recipient.verdict) {
             ("permit", "permit") => Ok(()),
+            (ASK, _) | ("permit", ASK) => f.write_str(HOW_TO_SAY_THE_NAME),
+            (NOT_NOW, _) => {
+                writeln!(f, "smap tells this client to come back later, so nothing else happens.")
+            }
+            ("permit", NOT_NOW) => writeln!(f, "smap lets this recipient be tried again later."),
             ("permit", _) => writeln!(f, "smap refuses this recipient, so smapd never sees it."),
             _ => writeln!(f, "smap turns this client away, so nothing else happens."),
+        }
+    }
+}
+
+const ASK: &str = "ask";
+const NOT_NOW: &str = "not now";
+const HOW_TO_SAY_THE_NAME: &str = "\
+smap asks smap-lookup for the client's name. To see what becomes of it then:
+--client NAME/ADDR where it has one, --client unknown/ADDR where it has none,
+--dns-fails where that cannot be looked up.
+";
+
+/// As the log has it; without a name where that is not said.
+fn shown(client: &Client) -> String {
+    let address = client.address.map(|address| address.to_string()).unwrap_or_default();
+    match &client.name {
+        ClientName::NotAsked | ClientName::Failed(_) => address,
+        ClientName::Unknown => format!("unknown/{address}"),
+        ClientName::Known(names) => {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            format!("{}/{address}", names.join(","))
         }
     }
 }
@@ -114,7 +143,12 @@ impl Stage {
     fn of(verdict: Verdict<'_>) -> Self {
         let reason = verdict.reason();
         Self {
-            verdict: if verdict.is_permit() { "permit" } else { "refuse" },
+            verdict: match verdict {
+                Verdict::Permit(_) => "permit",
+                Verdict::Refuse(_) => "refuse",
+                Verdict::Ask(_) => ASK,
+                Verdict::NotNow(_) => NOT_NOW,
+            },
             reason: reason.id(),
             why: reason.to_string(),
         }

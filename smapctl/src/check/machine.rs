@@ -15,7 +15,7 @@ use nix::unistd::geteuid;
 use smap_common::account::Account;
 use smapd::tls;
 
-use super::{Finding, Level};
+use super::{Finding, Level, lookup};
 
 const WRITE_AND_SEARCH: u32 = 0o3;
 const SEARCH: u32 = 0o1;
@@ -38,6 +38,7 @@ pub(super) fn findings(site: &Site) -> Vec<Finding> {
     findings.extend(programs(site).into_iter().map(|program| judge_program(&program, &smapd)));
     findings.extend(folders(site).into_iter().map(|folder| judge_folder(&folder, &smapd)));
     findings.extend(sockets(site).into_iter().map(|socket| judge_socket(&socket, &smapd)));
+    findings.push(lookup::finding(site));
     findings
 }
 
@@ -225,7 +226,7 @@ fn judge_socket(path: &Path, smapd: &Account) -> Finding {
         Err(unreachable) => {
             Finding::new(Level::Warning, format!("{unreachable}; is the mail store running?"))
         }
-        Ok(facts) if !may(&facts, smapd, 0o2) => {
+        Ok(facts) if !may_connect(&facts, smapd) => {
             let text = format!("{}: smapd's user (uid {}) may not connect to it", path.display(), smapd.uid);
             Finding::new(Level::Error, text)
         }
@@ -250,6 +251,11 @@ fn look(path: &Path, account: &Account) -> Result<Metadata, String> {
         io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
         _ => format!("{} cannot be looked at: {cause}", path.display()),
     })
+}
+
+/// Whether `account` may connect to a socket.
+pub(super) fn may_connect(facts: &Metadata, account: &Account) -> bool {
+    may(facts, account, 0o2)
 }
 
 /// Whether the mode gives `account` all of these rights (of one octal digit).

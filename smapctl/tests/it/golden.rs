@@ -1,5 +1,5 @@
-//! Every `tables/*.in` comes out of `check` as its `.check`; every line `CLIENT FROM TO` of a `.ask` beside it
-//! comes out of `explain` as in its `.explain`. `UPDATE_REFS=1 cargo test` writes them anew; read the diff.
+//! Every `tables/*.in` comes out of `check` as its `.check`; every line `CLIENT FROM TO [OPTION]` of a `.ask` beside
+//! it comes out of `explain` as in its `.explain`. `UPDATE_REFS=1 cargo test` writes them anew; read the diff.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -78,9 +78,10 @@ fn check_shows_each_table_as_its_reference() {
 }
 
 fn question(line: &str) -> Command {
-    let [client, from, to] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
-    let words = ["smapctl", "explain", "--client", client, "--from", from, "--to", to];
-    Arguments::try_parse_from(words).unwrap().command
+    let mut words = line.split(' ');
+    let [client, from, to] = std::array::from_fn(|_| words.next().unwrap());
+    let asked = ["smapctl", "explain", "--client", client, "--from", from, "--to", to];
+    Arguments::try_parse_from(asked.into_iter().chain(words)).unwrap().command
 }
 
 #[test]
