@@ -1,7 +1,5 @@
 //! smap-lookup, asked by its own words, with a name server of the tests' own.
 
-pub(crate) mod service;
-
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,10 +11,12 @@ use smap_common::lookup::{Answer, Failure, Mx, Outcome, Question, Tlsa};
 use smap_tests::asker::Asker;
 use smap_tests::dns::Dns;
 use smap_tests::gateway::Gateway;
-use smap_tests::needs::Need::{Program, Root};
+use smap_tests::needs::Need::{Ipv6, Program, Root};
 use smap_tests::needs::is_root;
 use smap_tests::process::Process;
 use smap_tests::{eventually, programs, tests};
+
+pub(crate) mod service;
 
 tests! {
     a_host_has_addresses_of_both_families;
@@ -39,6 +39,10 @@ tests! {
     what_a_local_server_has_validated_is_secure;
     a_chain_that_is_not_validated_as_a_whole_is_not_secure;
     the_hosts_file_comes_first_and_is_read_again: [Root, Program("unshare")];
+    many_questions_at_once_are_all_answered;
+    a_name_server_may_have_an_ipv6_address: [Ipv6];
+    a_name_is_confirmed_in_the_family_of_its_address;
+    an_address_that_names_itself_has_no_name;
 }
 
 /// Its user.
@@ -76,6 +80,11 @@ impl Desk {
 /// The lines that have it ask this server.
 pub(crate) fn table(dns: &Dns) -> String {
     format!("{}smap-lookup: nameserver {}", userid(), dns.address)
+}
+
+/// The lines of one that needs no server: nobody listens there.
+pub(crate) fn no_servers() -> String {
+    format!("{}smap-lookup: nameserver 127.0.0.1:1", userid())
 }
 
 fn socket(gateway: &Gateway) -> PathBuf {
@@ -341,4 +350,51 @@ fn the_hosts_file_comes_first_and_is_read_again() {
         let Answer::Addresses(Ok(found)) = asker.ask(addresses("listed.example")) else { return None };
         (found.records == ips(&["192.0.2.100"])).then_some(())
     });
+}
+
+fn many_questions_at_once_are_all_answered() {
+    let zone: Vec<String> = (0..300).map(|n| format!("h{n}.example A 192.0.2.1")).collect();
+    let desk = Desk::new(&zone.join("\n"));
+    let asker = desk.asker();
+    for id in 0..300 {
+        asker.send(id, addresses(&format!("h{id}.example"))).unwrap();
+    }
+    let mut ids: Vec<u64> = (0..300)
+        .map(|_| {
+            let answered = asker.next().expect("it is there");
+            assert_addresses(answered.answer, &["192.0.2.1"]);
+            answered.id
+        })
+        .collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..300));
+}
+
+fn a_name_server_may_have_an_ipv6_address() {
+    let dns = Dns::start_at("::1".parse().unwrap(), "mail.example A 192.0.2.1\nmail.example TRUNCATED");
+    let gateway = Gateway::new(&table(&dns));
+    let _process = start(&gateway);
+    let asker = Asker::connect(&socket(&gateway)).unwrap();
+    assert_addresses(asker.ask(addresses("mail.example")), &["192.0.2.1"]);
+    assert!(dns.asked_by_tcp("mail.example") > 0);
+}
+
+/// The name of 2001:db8::7 in the DNS.
+pub(crate) const REVERSE: &str = "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+
+/// What cannot be said of the other family matters as little as what it says.
+fn a_name_is_confirmed_in_the_family_of_its_address() {
+    let desk = Desk::new(&format!(
+        "7.2.0.192.in-addr.arpa PTR mail.example\n{REVERSE} PTR mail.example\n\
+         mail.example A 192.0.2.7\nmail.example SERVFAIL-AAAA",
+    ));
+    let Answer::Names(outcome) = desk.ask(names("192.0.2.7")) else { panic!("another kind") };
+    assert_eq!(records(outcome), ["mail.example".parse().unwrap()]);
+    let answer = desk.ask(names("2001:db8::7"));
+    assert!(matches!(answer, Answer::Names(Err(Failure::Temporary(_)))), "{answer:?}");
+}
+
+fn an_address_that_names_itself_has_no_name() {
+    let desk = Desk::new("7.2.0.192.in-addr.arpa PTR 192.0.2.7\n192.0.2.7 A 192.0.2.7");
+    assert_eq!(desk.ask(names("192.0.2.7")), Answer::Names(Err(Failure::NoRecords)));
 }

@@ -23,6 +23,7 @@ mod hostile;
 mod inside;
 mod listener;
 mod lookup;
+mod names;
 mod starting;
 mod superservers;
 
@@ -43,6 +44,7 @@ fn main() {
         listener::tests(),
         lookup::tests(),
         lookup::service::tests(),
+        names::tests(),
         greedy::tests(),
         confinement::tests(),
         #[cfg(target_arch = "x86_64")]

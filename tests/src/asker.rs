@@ -76,6 +76,13 @@ impl Asker {
         }
     }
 
+    /// The answer to a question; `None` where smap-lookup has hung up.
+    #[must_use]
+    pub fn next_of(&self, question: Question) -> Option<Answered> {
+        self.send(7, question).ok()?;
+        self.next()
+    }
+
     /// Asks, and waits for the answer.
     ///
     /// # Panics

@@ -9,11 +9,11 @@
 //!
 //! A name that does not stand there does not exist; one that has no such record says so. Words without data say how
 //! a name is answered: `SERVFAIL`, `REFUSED`, `SILENT`, `TRUNCATED` (by UDP), `WRONG-ID` (one answer before the
-//! right one), `SECURE` (as if it had been validated), `ALONE` (what an alias leads to has to be asked for), `EMPTY`
+//! right one), `SERVFAIL-AAAA` (where that kind is asked for), `SECURE` (as if it had been validated), `ALONE` (what an alias leads to has to be asked for), `EMPTY`
 //! (it is there and has nothing).
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -50,8 +50,17 @@ impl Dns {
     /// The text is wrong, or no port is free.
     #[must_use]
     pub fn start(zone: &str) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), zone)
+    }
+
+    /// Starts one at this address of ours.
+    ///
+    /// # Panics
+    /// The text is wrong, the address is none of ours, or no port is free.
+    #[must_use]
+    pub fn start_at(own: IpAddr, zone: &str) -> Self {
         let (udp, tcp) = std::iter::repeat_with(|| {
-            let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+            let udp = UdpSocket::bind((own, 0)).expect("a port is free");
             let tcp = TcpListener::bind(udp.local_addr().unwrap());
             tcp.ok().map(|tcp| (udp, tcp))
         })
@@ -91,7 +100,7 @@ impl Drop for Dns {
     fn drop(&mut self) {
         self.served.over.store(true, Ordering::Relaxed);
         // Both threads wake up and see it.
-        let _woken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(|udp| udp.send_to(b"", self.address));
+        let _woken = UdpSocket::bind((self.address.ip(), 0)).map(|udp| udp.send_to(b"", self.address));
         let _woken = TcpStream::connect(self.address);
     }
 }
@@ -184,7 +193,9 @@ impl Served {
         answer.metadata.authentic_data = self.is(&asked, "SECURE") && question.metadata.authentic_data;
         match () {
             () if self.is(&asked, "SILENT") => return Vec::new(),
-            () if self.is(&asked, "SERVFAIL") => answer.metadata.response_code = ResponseCode::ServFail,
+            () if self.is(&asked, "SERVFAIL") || self.is(&asked, &format!("SERVFAIL-{kind}")) => {
+                answer.metadata.response_code = ResponseCode::ServFail;
+            }
             () if self.is(&asked, "REFUSED") => answer.metadata.response_code = ResponseCode::Refused,
             () if self.is(&asked, "TRUNCATED") && !by_tcp => answer.metadata.truncation = true,
             () => self.fill(&mut answer, asked.clone(), kind),

@@ -1,33 +1,36 @@
-//! smap-lookup as a service: its socket, those who may ask, and what it does with those who ask too much.
+//! smap-lookup as a service: who may ask, how much at a time, its socket, how it is started.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use smap_common::lookup::{Answer, Failure};
 use smap_tests::asker::Asker;
 use smap_tests::dns::Dns;
 use smap_tests::gateway::{Gateway, SMAP_UID, SMAPD_UID};
 use smap_tests::needs::Need::{Program, Root};
 use smap_tests::needs::is_root;
-use smap_tests::process::run;
+use smap_tests::process::{Process, run};
 use smap_tests::{assert_rested, eventually, programs, tests};
 
 use super::{Desk, LOOKUP_UID, addresses, assert_addresses, socket, start, table, userid};
 
 tests! {
-    many_questions_at_once_are_all_answered;
-    a_packet_that_is_none_ends_the_connection_and_no_other;
+    a_thousand_questions_are_under_way_and_no_more;
     a_client_that_reads_nothing_stops_nobody_else;
+    a_packet_that_is_none_ends_the_connection_and_no_other;
     the_socket_is_for_its_group_and_replaced_when_stale;
     a_second_one_is_temporary;
     what_is_no_socket_is_not_replaced;
     a_stranger_may_not_ask: [Root, Program(PYTHON)];
     smap_and_smapd_may_ask: [Root, Program(PYTHON)];
+    one_user_has_a_thousand_connections_and_no_more: [Root];
     a_broken_mailertable_does_not_concern_it;
     root_without_userid_is_refused: [Root];
+    the_unit_starts_it: [Program("setpriv")];
     help_version_and_usage_are_as_everywhere;
     it_rests_when_nobody_asks;
 }
@@ -35,33 +38,27 @@ tests! {
 /// One that every user may start.
 const PYTHON: &str = "/usr/bin/python3";
 
-fn many_questions_at_once_are_all_answered() {
-    let zone: Vec<String> = (0..300).map(|n| format!("h{n}.example A 192.0.2.1")).collect();
-    let desk = Desk::new(&zone.join("\n"));
-    let asker = desk.asker();
-    for id in 0..300 {
-        asker.send(id, addresses(&format!("h{id}.example"))).unwrap();
+fn a_thousand_questions_are_under_way_and_no_more() {
+    let zone: Vec<String> = (0..1000).map(|n| format!("h{n}.example SILENT\n")).collect();
+    let desk = Desk::new(&zone.concat());
+    let askers = [desk.asker(), desk.asker()];
+    for id in 0..1000 {
+        askers[usize::from(id >= 500)].send(id, addresses(&format!("h{id}.example"))).unwrap();
     }
-    let mut ids: Vec<u64> = (0..300)
-        .map(|_| {
-            let answered = asker.next().expect("it is there");
-            assert_addresses(answered.answer, &["192.0.2.1"]);
-            answered.id
-        })
-        .collect();
-    ids.sort_unstable();
-    assert!(ids.into_iter().eq(0..300));
-}
-
-fn a_packet_that_is_none_ends_the_connection_and_no_other() {
-    let desk = Desk::new("mail.example A 192.0.2.1");
-    let good = desk.asker();
-    for packet in [b"hello".to_vec(), vec![0; 10_000]] {
-        let bad = desk.asker();
-        bad.send_packet(&packet).unwrap();
-        assert_eq!(bad.next(), None);
+    // For this one no name server is asked.
+    let (other, literal) = (desk.asker(), addresses("192.0.2.7"));
+    let why = eventually("there is no room", || match other.ask(literal.clone()) {
+        Answer::Addresses(Err(Failure::Temporary(why))) => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, "too many questions are under way");
+    for asker in &askers {
+        let _answered = asker.next().expect("it is there");
     }
-    assert_addresses(good.ask(addresses("mail.example")), &["192.0.2.1"]);
+    eventually("there is room again", || match other.ask(literal.clone()) {
+        Answer::Addresses(found) => found.ok(),
+        _ => None,
+    });
 }
 
 fn a_client_that_reads_nothing_stops_nobody_else() {
@@ -78,6 +75,17 @@ fn a_client_that_reads_nothing_stops_nobody_else() {
             assert!(lazy.next().is_some());
         }
     });
+}
+
+fn a_packet_that_is_none_ends_the_connection_and_no_other() {
+    let desk = Desk::new("mail.example A 192.0.2.1");
+    let good = desk.asker();
+    for packet in [b"hello".to_vec(), vec![0; 10_000]] {
+        let bad = desk.asker();
+        bad.send_packet(&packet).unwrap();
+        assert_eq!(bad.next(), None);
+    }
+    assert_addresses(good.ask(addresses("mail.example")), &["192.0.2.1"]);
 }
 
 fn the_socket_is_for_its_group_and_replaced_when_stale() {
@@ -142,6 +150,24 @@ fn smap_and_smapd_may_ask() {
     }
 }
 
+/// smap's sessions may be as many; smapd is let in all the same.
+fn one_user_has_a_thousand_connections_and_no_more() {
+    let desk = Desk::new("mail.example A 192.0.2.1");
+    let path = socket(&desk.gateway);
+    let askers: Vec<Asker> = (0..1000).map(|_| Asker::connect(&path).expect("it takes it")).collect();
+    for asker in &askers {
+        assert_addresses(asker.ask(addresses("mail.example")), &["192.0.2.1"]);
+    }
+    // Root's, that is, who runs this.
+    assert_eq!(desk.asker().next(), None);
+    let _line = desk.process.wait_for_log(|line| line.contains("user 0 ") && line.contains("too many"));
+    for uid in [SMAP_UID, SMAPD_UID] {
+        assert_eq!(told(&desk, uid, SMAP_UID), "68", "{uid}");
+    }
+    drop(askers);
+    eventually("there is room again", || desk.asker().next_of(addresses("mail.example")));
+}
+
 /// The administrator may be editing it while smapd starts its own.
 fn a_broken_mailertable_does_not_concern_it() {
     let dns = Dns::start("mail.example A 192.0.2.1");
@@ -164,6 +190,34 @@ fn root_without_userid_is_refused() {
     let ended = run(gateway.program("smap-lookup").arg("--foreground"), Stdio::null());
     assert_eq!(ended.code, 78, "{ended:?}");
     assert!(ended.log[0].contains("no userid for smap-lookup"), "{ended:?}");
+}
+
+/// The command line of the unit, its user and its groups; and its folder, as systemd makes it.
+fn the_unit_starts_it() {
+    let dns = Dns::start("mail.example A 192.0.2.1");
+    let gateway = Gateway::new("");
+    let folder = gateway.folder().join("run");
+    fs::create_dir(&folder).unwrap();
+    gateway.write_table(&format!("smap-lookup: socket {}/lookup\n{}", folder.display(), table(&dns)));
+    let unit = fs::read_to_string(programs::workspace().join("etc/systemd/smap-lookup.service")).unwrap();
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect(key);
+    let mut words = value("ExecStart=").split(' ');
+    assert_eq!(words.next(), Some("/usr/local/sbin/smap-lookup"));
+    assert_eq!((value("User="), value("SupplementaryGroups=")), ("smap-lookup", "smap"));
+    let mut command = Command::new(programs::peer("setpriv"));
+    if is_root() {
+        chown(&folder, Some(LOOKUP_UID), Some(LOOKUP_UID)).unwrap();
+        command.arg(format!("--reuid={LOOKUP_UID}")).arg(format!("--regid={LOOKUP_UID}"));
+        command.arg(format!("--groups={SMAP_UID}")).args(["--bounding-set=-all", "--inh-caps=-all"]);
+    }
+    command.arg("--no-new-privs").arg(programs::ours("smap-lookup")).args(words);
+    let process = Process::start(command.arg("--config").arg(gateway.table()));
+    let _there = process.wait_for_log(|line| line.contains("started; the socket is"));
+    let facts = fs::metadata(folder.join("lookup")).unwrap();
+    assert_eq!(facts.permissions().mode() & 0o777, 0o660);
+    assert!(!is_root() || (facts.uid(), facts.gid()) == (LOOKUP_UID, SMAP_UID));
+    let asker = Asker::connect(&folder.join("lookup")).unwrap();
+    assert_addresses(asker.ask(addresses("mail.example")), &["192.0.2.1"]);
 }
 
 fn help_version_and_usage_are_as_everywhere() {
