@@ -341,6 +341,9 @@ impl Relay {
                 Wish::Nothing => return,
                 Wish::Errand => {
                     let found = self.find_work(&destination, key);
+                    if let Some((_, connection)) = self.connections.get(key) {
+                        self.look_at(connection.due());
+                    }
                     if newly_ready {
                         self.pump(&destination);
                     }
