@@ -1,51 +1,55 @@
-//! A network of a test's own: every port and address of it is free, and nothing leaves it.
+//! A network of a test's own: nobody else is in it, and every port of it is free.
 
 use std::fs;
-use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
-use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
 use crate::process::run;
 use crate::programs;
 
-/// Runs this in a network that has the loopback addresses and nothing else. What it starts, threads and programs,
-/// is in there too. Needs root and the program `ip`.
+/// Runs a test in a network that has nothing but a loopback interface, with these addresses beside its own. What the
+/// test starts is in there with it.
 ///
 /// # Panics
-/// There can be none; and where `body` does.
-pub fn apart<T: Send>(body: impl FnOnce() -> T + Send) -> T {
-    let inside = || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("root may have a network");
-        ip("link set lo up");
-        body()
-    };
-    thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| resume_unwind(panic))
+/// The test does, or there cannot be such a network.
+pub fn alone(addresses: &[&str], test: impl FnOnce() + Send) {
+    // A namespace belongs to a thread and to what that thread begins.
+    let outcome = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root may have a network of its own");
+            ip(&["link", "set", "lo", "up"]);
+            addresses.iter().for_each(|address| add(address));
+            test();
+        });
+        thread.join()
+    });
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
 }
 
-/// Has the program `ip` do this.
+/// One more address of the network that the caller is in.
+pub fn add(address: &str) {
+    ip(&["address", "add", address, "dev", "lo"]);
+}
+
+/// An address that servers of this network may have, and that no interface has: who asks for the machine's own
+/// addresses is not told of it.
 ///
 /// # Panics
-/// It does not.
-pub fn ip(arguments: &str) {
-    let ended = run(Command::new(programs::peer("ip")).args(arguments.split(' ')), Stdio::null());
-    assert_eq!(ended.code, 0, "ip {arguments}: {:?}", ended.log);
-}
-
-/// Gives this machine an address of its network.
-pub fn add_address(address: &str) {
-    let bits = if address.contains(':') { "128 dev lo nodad" } else { "32 dev lo" };
-    ip(&format!("address add {address}/{bits}"));
+/// There is no /proc.
+pub fn add_foreign(address: &str) {
+    fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1").expect("root may set it");
+    ip(&["route", "add", "local", address, "dev", "lo"]);
 }
 
 /// Has everything vanish that is sent to this IPv4 address.
 pub fn add_silent(address: &str) {
-    ip("link add hole type veth peer name bottom");
-    ip("link set hole up");
-    ip("link set bottom up");
-    ip(&format!("route add {address}/32 dev hole"));
-    ip(&format!("neigh add {address} lladdr 02:00:00:00:00:01 nud permanent dev hole"));
+    ip(&["link", "add", "hole", "type", "veth", "peer", "name", "bottom"]);
+    ["hole", "bottom"].iter().for_each(|end| ip(&["link", "set", end, "up"]));
+    ip(&["route", "add", address, "dev", "hole"]);
+    ip(&["neigh", "add", address, "lladdr", "02:00:00:00:00:01", "nud", "permanent", "dev", "hole"]);
 }
 
 /// Connections that were begun in this network so far, whoever took them.
@@ -71,4 +75,9 @@ pub fn octets() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/net/dev").expect("it is there");
     let line = text.lines().find_map(|line| line.trim().strip_prefix("lo:")).expect("it has one");
     line.split_whitespace().next().unwrap().parse().expect("a number")
+}
+
+fn ip(arguments: &[&str]) {
+    let ended = run(Command::new(programs::peer("ip")).args(arguments), Stdio::null());
+    assert_eq!(ended.code, 0, "{arguments:?}: {ended:#?}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use smap_tests::dns::Dns;
 use smap_tests::needs::Test;
-use smap_tests::network::{self, add_address, add_silent};
+use smap_tests::network::{self, add_foreign, add_silent};
 use smap_tests::peers::{Kind, Server};
 use smap_tests::post::{Post, Smapd};
 use smap_tests::process::Ended;
@@ -18,7 +18,7 @@ pub(super) fn tests() -> Vec<Test> {
             vec![$(Test {
                 name: concat!(module_path!(), "::", stringify!($behaviour)),
                 needs: Kind::$kind.needs(),
-                run: || network::apart($behaviour),
+                run: || network::alone(&[], $behaviour),
             }),*]
         };
     }
@@ -42,7 +42,7 @@ const SILENT: &str = "198.51.100.1";
 const NEAR6: &str = "2001:db8::10";
 const TO: &str = "b@example.com";
 
-/// Servers at some of the addresses of this machine, and a gateway that finds them by their names.
+/// Servers at some of these addresses, and a gateway that finds them by their names.
 struct Internet {
     server: Server,
     post: Post,
@@ -56,7 +56,7 @@ impl Internet {
 
     /// With these options for mail by mail exchangers.
     fn with(kind: Kind, listening: &[&str], zone: &str, options: &str) -> Self {
-        [NEAR, FAR, NEAR6].into_iter().for_each(add_address);
+        [NEAR, FAR, NEAR6].into_iter().for_each(add_foreign);
         let mut server = Server::new(kind, listening);
         server.start();
         let dns = Dns::start(&format!(
