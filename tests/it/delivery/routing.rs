@@ -148,8 +148,7 @@ fn assert_loops(post: &Post, smapd: &Smapd, to: &str) {
 }
 
 fn row_117_an_address_of_this_machine_is_us() {
-    network::apart(|| {
-        ["192.0.2.25", "2001:db8::25"].into_iter().for_each(network::add_address);
+    network::alone(&["192.0.2.25/32", "2001:db8::25/128"], || {
         let zone = "elsewhere.example MX 10 other.example\nother.example A 192.0.2.25\n\
                     later.example MX 10 192-0-2-26.example\n192-0-2-26.example A 192.0.2.26";
         let dns = Dns::start(zone);
@@ -159,7 +158,7 @@ fn row_117_an_address_of_this_machine_is_us() {
             assert_loops(&post, &smapd, to);
         }
         // The kernel tells nothing to a smapd that runs: what it knows stays.
-        network::add_address("192.0.2.26");
+        network::add("192.0.2.26/32");
         smapd.process().signal(Signal::SIGHUP);
         let _read = smapd.process().wait_for_log(|line| line.contains("the table was read again"));
         assert_loops(&post, &smapd, "b@[192.0.2.25]");

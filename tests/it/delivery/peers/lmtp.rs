@@ -15,7 +15,7 @@ pub(super) fn tests() -> Vec<Test> {
             vec![$(Test {
                 name: concat!(module_path!(), "::", stringify!($behaviour)),
                 needs: Kind::Dovecot.needs(),
-                run: || network::apart($behaviour),
+                run: || network::alone(&[], $behaviour),
             }),*]
         };
     }

@@ -30,7 +30,7 @@ macro_rules! with_each_server {
         Test {
             name: concat!(module_path!(), $server, stringify!($behaviour)),
             needs: Kind::$kind.needs(),
-            run: || network::apart(|| $behaviour(Kind::$kind)),
+            run: || network::alone(&[], || $behaviour(Kind::$kind)),
         }
     };
 }
