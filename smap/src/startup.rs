@@ -15,6 +15,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 use smap_common::confine::{ConfineError, Confined, Plan, as_account, confine};
 use smap_common::envelope::MAX_ENVELOPE;
+use smap_common::log::Event;
 use smap_common::spool::Incoming;
 
 use crate::names::Asker;
@@ -93,14 +94,22 @@ impl Prepared {
     }
 
     /// Whom the name of this client can be asked of, where a rule may need it; what its address decides needs
-    /// nobody.
+    /// nobody. Where only the rules for relaying need it and there is nobody to ask, the session goes on without:
+    /// mail for us does not depend on it.
     ///
     /// # Errors
-    /// There is nobody to ask: the rule, and why.
+    /// There is nobody to ask whether the client may connect: the rule, and why.
     pub fn asker_for(&self, client: Option<SocketAddr>) -> Result<Option<Asker>, String> {
         let client = Client { address: client.map(|client| client.ip()), name: ClientName::NotAsked };
         let Some(rule) = policy::may_need_name(&self.site.smap, &client) else { return Ok(None) };
-        self.asker(FOR_A_SESSION).map(Some).map_err(|why| format!("{rule}: {why}"))
+        let asker = self.asker(FOR_A_SESSION).map(Some).map_err(|why| format!("{rule}: {why}"));
+        match asker {
+            Err(why) if policy::connect(&self.site.smap, &client).is_permit() => {
+                Event::Warning { text: &why }.log();
+                Ok(None)
+            }
+            asker => asker,
+        }
     }
 
     /// Why no client's name can be looked up, where there is a rule that may need it: the rule, and why.

@@ -31,6 +31,7 @@ tests! {
     a_new_table_that_needs_names_warns_too;
     without_smap_lookup_an_inetd_session_ends_with_421;
     a_smap_lookup_that_ends_fails_what_needs_a_name;
+    without_smap_lookup_mail_for_us_comes_in_although_relaying_needs_names;
     a_smap_lookup_that_lies_fails_the_question;
     what_follows_an_answer_is_not_read;
     a_silent_smap_lookup_is_waited_for_no_longer_than_the_client;
@@ -173,7 +174,19 @@ fn a_smap_lookup_that_ends_fails_what_needs_a_name() {
     let line = listener.process.wait_for_log(|line| line.contains("]: refused "));
     assert!(line.contains("netperm-table:1: permit-relay *.example.org needs the name"), "{line}");
     assert!(line.contains("reply=\"451 4.4.3 "), "{line}");
-    assert_comes_back(&listener);
+}
+
+fn without_smap_lookup_mail_for_us_comes_in_although_relaying_needs_names() {
+    let gateway = Gateway::new("smap: permit-relay *.example.org");
+    let listener = gateway.listen();
+    let mut client = listener.extended_client();
+    client.say("MAIL FROM:<a@sender.example>", "250 ");
+    client.say("RCPT TO:<u@elsewhere.example>", "451 4.4.3 ");
+    client.say("RCPT TO:<b@example.com>", "250 ");
+    let pattern = "netperm-table:1: permit-relay *.example.org needs the name";
+    let said = |line: &str| line.contains(" warning: ") && line.contains(pattern);
+    let line = listener.process.wait_for_log(said);
+    assert!(line.contains("smap-lookup cannot be asked"), "{line}");
 }
 
 /// Octets that are no answer to the only question, whose number is 1.

@@ -71,9 +71,10 @@ fn waits(post: &Post, smapd: &Smapd, id: &str) {
     eventually("it waits in queue/", || post.names("queue").contains(&id.to_owned()).then_some(()));
 }
 
-fn is_logged(smapd: &Smapd, verb: &str, id: &str) -> bool {
-    let uid = nix::unistd::geteuid();
-    smapd.count(&format!("]: order={verb} id={id} by={uid}")) == 1
+fn assert_is_logged(smapd: &Smapd, verb: &str, id: &str) {
+    let words = format!("]: order={verb} id={id} by={}", nix::unistd::geteuid());
+    let _line = smapd.process().wait_for_log(|line| line.contains(&words));
+    assert_eq!(smapd.count(&words), 1);
 }
 
 fn a_held_message_stays_held_over_a_kill_until_it_is_released() {
@@ -82,7 +83,7 @@ fn a_held_message_stays_held_over_a_kill_until_it_is_released() {
     let mut smapd = post.smapd();
     let id = one_waits(&post, &smapd);
     assert_eq!(order(&post, &["hold", &id]), format!("{id} held\n1 message held\n"));
-    assert!(is_logged(&smapd, "hold", &id));
+    assert_is_logged(&smapd, "hold", &id);
     smapd.kill();
     let smapd = post.smapd();
     let sink = Sink::on(port, |_, _| Act::Usual);
@@ -164,7 +165,7 @@ fn deleting_leaves_nothing_and_tells_nobody() {
     assert_eq!(said, format!("{} removed\n{} removed\n2 messages removed\n", ids[0], ids[1]));
     post.assert_spool_is_empty();
     for id in &ids {
-        assert!(is_logged(&smapd, "delete", id));
+        assert_is_logged(&smapd, "delete", id);
         smapd.removed(id);
     }
     assert_eq!(smapd.count(" notification="), 0);
