@@ -118,9 +118,10 @@ impl Dns {
             }
         }
         match trouble {
-            _ if !confirmed.records.is_empty() => Ok(confirmed),
+            // The name that is missing may be the one that a rule denies.
             Some(why) => Err(why),
-            None => Err(Failure::NoRecords),
+            None if confirmed.records.is_empty() => Err(Failure::NoRecords),
+            None => Ok(confirmed),
         }
     }
 
@@ -140,17 +141,23 @@ impl Dns {
 
     async fn names_said(&self, address: IpAddr) -> Outcome<Name> {
         let name = DnsName::from(address);
+        // A name that is none of a host's is no name, for good.
         let pick = |data: &RData| match data {
-            RData::PTR(name) => known(name).filter(|name| !name.is_root()),
+            RData::PTR(name) => Some(known(name).filter(|name| !name.is_root())),
             _ => None,
         };
         if let Some(lookup) = self.hosts.lookup_static_host(&Query::query(name.clone(), RecordType::PTR)) {
             let mut records: Vec<Name> =
-                lookup.answers().iter().filter_map(|record| pick(&record.data)).collect();
+                lookup.answers().iter().filter_map(|record| pick(&record.data).flatten()).collect();
             records.sort();
             return Ok(Found { records, secure: false, ttl: 0 });
         }
-        self.records(name, RecordType::PTR, pick).await
+        let found = self.records(name, RecordType::PTR, pick).await?;
+        Ok(Found {
+            records: found.records.into_iter().flatten().collect(),
+            secure: found.secure,
+            ttl: found.ttl,
+        })
     }
 
     async fn texts(&self, name: &Name) -> Outcome<Vec<u8>> {

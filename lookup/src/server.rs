@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use crate::dns::Current;
 use crate::socket::{Packets, Unread};
 
-/// Questions under way, of all clients.
+/// Questions of one user that are under way: those of smap never at the cost of smapd.
 const MAX_QUESTIONS: usize = 1000;
 /// Questions of one client that are under way, or whose answers it has not taken.
 const MAX_OF_ONE: usize = 600;
-/// Clients at a time of one user: sessions of smap, and never at the cost of smapd.
+/// Clients at a time of one user: sessions of smap.
 const MAX_CLIENTS: usize = 1000;
 /// How long a question may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,28 +32,50 @@ const REST: Duration = Duration::from_millis(100);
 /// What answers.
 pub(crate) struct Server {
     current: Current,
-    questions: Semaphore,
 }
 
-/// The users who may ask, each with the places that are left for it.
+/// What is left for the clients of one user.
 #[derive(Debug)]
-pub(crate) struct Welcome(HashMap<u32, Arc<Semaphore>>);
+pub(crate) struct Room {
+    places: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        let of = |count| Arc::new(Semaphore::new(count));
+        Self { places: of(MAX_CLIENTS), questions: of(MAX_QUESTIONS) }
+    }
+}
+
+/// A client's part of it.
+#[derive(Debug)]
+struct Place {
+    connection: OwnedSemaphorePermit,
+    questions: Arc<Semaphore>,
+}
+
+/// The users who may ask.
+#[derive(Debug)]
+pub(crate) struct Welcome(HashMap<u32, Room>);
 
 impl Welcome {
     pub(crate) fn new(users: impl IntoIterator<Item = u32>) -> Self {
-        Self(users.into_iter().map(|user| (user, Arc::new(Semaphore::new(MAX_CLIENTS)))).collect())
+        Self(users.into_iter().map(|user| (user, Room::default())).collect())
     }
 
     /// A place for a client of this user, or why there is none.
-    fn place(&self, user: u32) -> Result<OwnedSemaphorePermit, &'static str> {
-        let places = self.0.get(&user).ok_or("may not ask")?;
-        Arc::clone(places).try_acquire_owned().map_err(|_| "has too many connections")
+    fn place(&self, user: u32) -> Result<Place, &'static str> {
+        let room = self.0.get(&user).ok_or("may not ask")?;
+        let connection = Arc::clone(&room.places).try_acquire_owned();
+        let connection = connection.map_err(|_| "has too many connections")?;
+        Ok(Place { connection, questions: Arc::clone(&room.questions) })
     }
 }
 
 impl Server {
     pub(crate) fn new(current: Current) -> Arc<Self> {
-        Arc::new(Self { current, questions: Semaphore::new(MAX_QUESTIONS) })
+        Arc::new(Self { current })
     }
 
     /// Takes clients, for good.
@@ -77,24 +99,32 @@ impl Server {
             };
             let server = Arc::clone(&self);
             tokio::spawn(async move {
-                if let Err(error) = server.serve(client).await {
+                let Place { connection, questions } = place;
+                if let Err(error) = server.answer_all(client, &questions).await {
                     Event::Warning { text: &format_args!("a client was lost: {error}") }.log();
                 }
-                drop(place);
+                drop(connection);
             });
         }
     }
 
-    /// Answers one client until it is gone.
+    /// Answers the only client until it is gone.
     pub(crate) async fn serve(self: Arc<Self>, client: Unread) -> io::Result<()> {
+        let questions = Room::default().questions;
+        self.answer_all(client, &questions).await
+    }
+
+    /// Answers one client until it is gone; so many questions of its user are under way at most.
+    async fn answer_all(self: Arc<Self>, client: Unread, questions: &Arc<Semaphore>) -> io::Result<()> {
         let client = Arc::new(client.attend()?);
         let room = Arc::new(Semaphore::new(MAX_OF_ONE));
         while let Some(packet) = client.receive().await? {
             let asked = Asked::decode(&packet).ok_or(io::ErrorKind::InvalidData)?;
             let place = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
             let (server, client, room) = (Arc::clone(&self), Arc::clone(&client), Arc::clone(&room));
+            let questions = Arc::clone(questions);
             tokio::spawn(async move {
-                let packet = server.answer(asked).await.encode();
+                let packet = server.answer(asked, &questions).await.encode();
                 // A client that is gone, or does not take its answers, is asked for no more questions.
                 if !matches!(timeout(TAKING, client.send(&packet)).await, Ok(Ok(()))) {
                     room.close();
@@ -105,9 +135,9 @@ impl Server {
         Ok(())
     }
 
-    async fn answer(&self, Asked { id, question }: Asked) -> Answered {
+    async fn answer(&self, Asked { id, question }: Asked, questions: &Semaphore) -> Answered {
         let failed = |why: &str| question.failed(Failure::Temporary(why.to_owned()));
-        let answer = match self.questions.try_acquire() {
+        let answer = match questions.try_acquire() {
             Ok(_under_way) => {
                 let dns = self.current.dns();
                 let answered = timeout(PATIENCE, dns.answer(&question)).await;

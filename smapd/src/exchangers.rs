@@ -206,15 +206,13 @@ fn host_name(said: &str) -> Option<String> {
     (!name.rsplit('.').next().is_some_and(is_number)).then(|| name.to_owned())
 }
 
-/// RFC 5321 section 5.1: "If the MX record set includes us [...] all MX RRs with the same or lower preference
-/// are to be discarded."
+/// Who is as good as we are, or worse, would give the mail back to us (RFC 5321 section 5.1).
 fn without_us(list: &mut Vec<Exchanger>, is_us: impl Fn(&Exchanger) -> bool) {
     let best = list.iter().filter(|exchanger| is_us(exchanger)).map(|us| us.preference).min();
     list.retain(|exchanger| best.is_none_or(|best| exchanger.preference < best));
 }
 
-/// RFC 5321 section 5.1: "If there are multiple destinations with the same preference [...] the sender-SMTP MUST
-/// randomize them to spread the load".
+/// Those of one preference share the load (RFC 5321 section 5.1).
 fn shuffle(list: &mut [Exchanger], mut seed: u64) {
     for left in (1..list.len()).rev() {
         // SplitMix64: enough to spread a load.

@@ -42,6 +42,8 @@ tests! {
     many_questions_at_once_are_all_answered;
     a_name_server_may_have_an_ipv6_address: [Ipv6];
     a_name_is_confirmed_in_the_family_of_its_address;
+    of_several_names_all_have_to_be_looked_up;
+    a_name_that_no_host_can_have_is_none;
     an_address_that_names_itself_has_no_name;
 }
 
@@ -392,6 +394,21 @@ fn a_name_is_confirmed_in_the_family_of_its_address() {
     assert_eq!(records(outcome), ["mail.example".parse().unwrap()]);
     let answer = desk.ask(names("2001:db8::7"));
     assert!(matches!(answer, Answer::Names(Err(Failure::Temporary(_)))), "{answer:?}");
+}
+
+/// The one that is missing may be the one that a rule denies.
+fn of_several_names_all_have_to_be_looked_up() {
+    let desk = Desk::new(
+        "7.2.0.192.in-addr.arpa PTR mail.example\n7.2.0.192.in-addr.arpa PTR guest.example\n\
+         mail.example A 192.0.2.7\nguest.example SERVFAIL",
+    );
+    let answer = desk.ask(names("192.0.2.7"));
+    assert!(matches!(answer, Answer::Names(Err(Failure::Temporary(_)))), "{answer:?}");
+}
+
+fn a_name_that_no_host_can_have_is_none() {
+    let desk = Desk::new("7.2.0.192.in-addr.arpa PTR .");
+    assert_eq!(desk.ask(names("192.0.2.7")), Answer::Names(Err(Failure::NoRecords)));
 }
 
 fn an_address_that_names_itself_has_no_name() {

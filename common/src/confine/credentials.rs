@@ -50,17 +50,20 @@ pub fn become_account(account: Option<&Account>, set_id: SetId) -> Result<Vec<Mi
 /// others. Afterwards this process is what it was. To be called while there is one thread.
 ///
 /// # Errors
-/// The kernel refuses; this process may then be neither.
+/// The kernel refuses; nothing was done.
 pub fn as_account<T>(account: Option<&Account>, act: impl FnOnce() -> T) -> Result<T, ConfineError> {
     let may_change = has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID);
     let Some(account) = account.filter(|_| may_change) else { return Ok(act()) };
     let (own_user, own_group) = (unistd::geteuid(), unistd::getegid());
-    unistd::setegid(Gid::from_raw(account.gid)).step("setegid")?;
-    unistd::seteuid(Uid::from_raw(account.uid)).step("seteuid")?;
-    let result = act();
-    unistd::seteuid(own_user).step("seteuid")?;
-    unistd::setegid(own_group).step("setegid")?;
-    Ok(result)
+    let become_it = unistd::setegid(Gid::from_raw(account.gid))
+        .step("setegid")
+        .and_then(|()| unistd::seteuid(Uid::from_raw(account.uid)).step("seteuid"));
+    let result = become_it.map(|()| act());
+    if unistd::seteuid(own_user).and_then(|()| unistd::setegid(own_group)).is_err() {
+        // A process that is no longer who it takes itself for does not go on.
+        std::process::abort();
+    }
+    result
 }
 
 fn change_ids(account: &Account) -> Result<(), ConfineError> {

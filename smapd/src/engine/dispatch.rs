@@ -77,7 +77,7 @@ impl Engine {
             _ => None,
         };
         let sender = Sender::of(&active.envelope().mail);
-        match narrow.filter(|narrow| self.crowd(narrow).is_full_for(self.waiting_of(narrow, &sender))) {
+        match narrow.filter(|narrow| self.crowd(narrow).is_full_for(self.waiting_before(narrow, &sender))) {
             Some(narrow) => self.fresh.park(narrow, sender, active.envelope().id, active.place),
             None => self.begin_jobs(active, jobs),
         }
@@ -203,7 +203,7 @@ impl Engine {
             }
         }
         let mut fresh = std::mem::take(&mut self.fresh);
-        fresh.unpark(|narrow| self.crowd(narrow).lets_in());
+        self.more_is_due |= fresh.unpark(|narrow| self.crowd(narrow).lets_in());
         self.fresh = fresh;
     }
 

@@ -39,13 +39,16 @@ impl Fresh {
         }
     }
 
-    /// Brings back whoever has room by now; `lets_in` says how many are let in at a place.
-    pub(super) fn unpark(&mut self, lets_in: impl Fn(&Narrow) -> usize) {
+    /// Brings back whoever has room by now, and says whether that is anybody; `lets_in` says how many are let in at a
+    /// place.
+    pub(super) fn unpark(&mut self, lets_in: impl Fn(&Narrow) -> usize) -> bool {
+        let before = self.queue.len();
         for (at, names) in &mut self.parked {
             let first: Vec<(QueueId, Place)> = std::iter::from_fn(|| names.pop()).take(lets_in(at)).collect();
             first.into_iter().rev().for_each(|name| self.queue.push_front(name));
         }
         self.parked.retain(|_, names| !names.is_empty());
+        self.queue.len() > before
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -97,11 +100,12 @@ mod tests {
             fresh.park(narrow(), sender("<a@x.example>"), id(number), Place::Incoming);
         });
         fresh.push(id(9), Place::Incoming);
-        fresh.unpark(|_| 2);
+        assert!(fresh.unpark(|_| 2));
         assert_eq!(rest(&mut fresh), [id(0), id(1), id(9)]);
         assert!(!fresh.is_empty());
-        fresh.unpark(|_| 2);
+        assert!(fresh.unpark(|_| 2));
         assert_eq!(rest(&mut fresh), [id(2)]);
+        assert!(!fresh.unpark(|_| 2));
         assert!(fresh.is_empty());
     }
 
@@ -112,7 +116,7 @@ mod tests {
             fresh.park(narrow(), sender("<a@x.example>"), id(number), Place::Incoming);
         });
         fresh.park(narrow(), sender("<b@x.example>"), id(9), Place::Incoming);
-        fresh.unpark(|_| 10);
+        assert!(fresh.unpark(|_| 10));
         assert_eq!(rest(&mut fresh), [id(0), id(9), id(1), id(2)]);
     }
 }

@@ -273,7 +273,8 @@ impl Engine {
         }
         let now = Instant::now();
         let until = |instant: Option<Instant>| instant.map(|instant| instant.saturating_duration_since(now));
-        let due = self.schedule.next().filter(|_| self.stopping.is_none());
+        let may_begin = self.stopping.is_none() && self.active.len() < self.most_active();
+        let due = self.schedule.next().filter(|_| may_begin);
         [
             until(Some(self.next_scan).filter(|_| self.stopping.is_none())),
             until(self.unsynced.due()),
@@ -352,7 +353,7 @@ impl Engine {
     /// written down.
     fn begin_due(&mut self) {
         self.more_is_due = false;
-        let most = MAX_ACTIVE.max(2 * limits(&self.site).all);
+        let most = self.most_active();
         for _ in 0..BEGIN_AT_ONCE {
             if self.active.len() >= most || self.stopping.is_some() {
                 return;
@@ -364,6 +365,10 @@ impl Engine {
             }
         }
         self.more_is_due = true;
+    }
+
+    fn most_active(&self) -> usize {
+        MAX_ACTIVE.max(2 * limits(&self.site).all)
     }
 
     fn next_to_begin(&mut self, has_room_for_fresh: bool) -> Option<(QueueId, Place)> {

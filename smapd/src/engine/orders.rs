@@ -38,6 +38,7 @@ impl Engine {
                 self.relay.reconfigure(ours, limits(&site), tls);
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();
+                self.start_programs();
                 Event::Said { text: "the table was read again" }.log();
             }
             Err(faults) => {

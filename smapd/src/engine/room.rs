@@ -1,6 +1,6 @@
 //! Where mail crowds, and how many messages may stand there; the others wait as names.
 //!
-//! What is slow or dead never holds all the room that messages have.
+//! So what is slow or dead does not hold all the room that messages have.
 
 use std::path::PathBuf;
 
@@ -57,11 +57,10 @@ impl Crowd {
 }
 
 impl Engine {
-    /// How many messages of this sender wait there.
-    pub(super) fn waiting_of(&self, place: &Narrow, sender: &Sender) -> usize {
+    /// How many messages there are before those of this sender: where senders take turns, only his own.
+    pub(super) fn waiting_before(&self, place: &Narrow, sender: &Sender) -> usize {
         match place {
             Narrow::Destination(destination) => self.relay.waiting_of(destination, sender),
-            // They come in the order in which they came.
             Narrow::Program(_) | Narrow::Mbox(_) => self.crowd(place).waiting,
         }
     }

@@ -68,6 +68,8 @@ pub(super) struct Connection {
     pub(super) served: u32,
     /// Whether it makes room for another.
     pub(super) is_leaving: bool,
+    /// Whether it was made by a table that is not in force any more.
+    pub(super) is_outdated: bool,
 }
 
 impl Connection {
@@ -96,6 +98,7 @@ impl Connection {
             was_ready: false,
             served: 0,
             is_leaving: false,
+            is_outdated: false,
         })
     }
 
@@ -129,6 +132,16 @@ impl Connection {
     pub(super) fn leave(&mut self) {
         self.is_leaving = true;
         self.quit();
+    }
+
+    /// Whether it was kept for nothing: the server has closed it meanwhile, or says what it was not asked for.
+    pub(super) fn is_stale(&mut self, buffer: &mut [u8]) -> bool {
+        if self.idle_since.is_none() {
+            return false;
+        }
+        let is_patient =
+            |error: io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+        !self.socket.read(buffer).is_err_and(is_patient)
     }
 
     /// When it has to be looked at, if nothing happens before.

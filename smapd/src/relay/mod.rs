@@ -7,13 +7,14 @@ mod connection;
 mod encryption;
 mod errand;
 mod fit;
+mod line;
 mod lookups;
 mod place;
 mod search;
 mod socket;
 mod window;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -26,11 +27,13 @@ use smap_common::smtp::client::{Trouble, Verdict};
 use self::connection::{Connection, Wish};
 use self::errand::report;
 pub use self::errand::{Errand, Finished};
+use self::line::Line;
 pub use self::lookups::Lookup;
 use self::lookups::{Lookups, Underway};
 use self::place::{Place, Targets};
 pub use self::search::{Answer, Asked};
 use self::search::{Search, Step};
+use self::socket::Target;
 use crate::delivery::Report;
 use crate::exchangers::Ourselves;
 use crate::plan::Destination;
@@ -65,10 +68,7 @@ pub struct Relay {
     first_token: usize,
     places: HashMap<Destination, Place>,
     connections: Slab<(Destination, Connection)>,
-    /// Destinations that have no connection because there are [`Limits::all`]; those that wait longest first.
-    hungry: VecDeque<Destination>,
-    /// Connections that say goodbye for the sake of those.
-    leaving: usize,
+    line: Line,
     /// Nothing has to be looked at before.
     look_again: Option<Instant>,
     forget_at: Instant,
@@ -95,8 +95,7 @@ impl Relay {
             first_token,
             places: HashMap::new(),
             connections: Slab::new(),
-            hungry: VecDeque::new(),
-            leaving: 0,
+            line: Line::default(),
             look_again: None,
             forget_at: Instant::now() + FORGET,
             lookups: Lookups::default(),
@@ -108,7 +107,8 @@ impl Relay {
     /// A new table is in force.
     pub fn reconfigure(&mut self, ours: Ourselves, limits: Limits, tls: tls::Client) {
         (self.ours, self.limits, self.tls) = (ours, limits, Arc::new(tls));
-        self.feed_the_hungry();
+        self.connections.iter_mut().for_each(|(_, (_, connection))| connection.is_outdated = true);
+        self.let_in();
     }
 
     /// What of the network is this gateway.
@@ -142,7 +142,11 @@ impl Relay {
 
     /// Something happened on the socket of this token.
     pub fn ready(&mut self, token: Token) {
-        if let Some(key) = token.0.checked_sub(self.first_token) {
+        let Some(key) = token.0.checked_sub(self.first_token) else { return };
+        let Some((_, connection)) = self.connections.get_mut(key) else { return };
+        if connection.is_stale(&mut self.buffer) {
+            self.dismiss(key);
+        } else {
             self.drive(key);
         }
     }
@@ -150,8 +154,12 @@ impl Relay {
     /// A question was answered.
     pub fn resolved(&mut self, number: u64, answer: Answer) {
         let Some(Underway { destination, question, .. }) = self.lookups.answered(number) else { return };
-        let place = self.places.get_mut(&destination);
-        if let Some(search) = place.and_then(|place| place.search.as_mut()) {
+        let Some(place) = self.places.get_mut(&destination) else { return };
+        if place.waiting.is_empty() {
+            // Whoever comes next has it looked up anew.
+            place.search = None;
+        }
+        if let Some(search) = place.search.as_mut() {
             search.heard(question, answer);
         }
         self.pump(&destination);
@@ -199,7 +207,9 @@ impl Relay {
         let late: Vec<usize> = late.map(|(key, _)| key).collect();
         for key in late {
             let Some((_, connection)) = self.connections.get_mut(key) else { continue };
-            if connection.idle_since.is_some() {
+            if connection.due() > now {
+                // One that ended before it has brought this one work, or its place.
+            } else if connection.idle_since.is_some() {
                 self.dismiss(key);
             } else {
                 connection.lose(Trouble::TimedOut);
@@ -219,6 +229,9 @@ impl Relay {
     /// Says goodbye on a connection that has nothing to do.
     fn dismiss(&mut self, key: usize) {
         let Some((destination, connection)) = self.connections.get_mut(key) else { return };
+        if connection.idle_since.is_none() {
+            return;
+        }
         if let Some(place) = self.places.get_mut(destination) {
             place.idle.retain(|idle| *idle != key);
         }
@@ -234,8 +247,9 @@ impl Relay {
                 return;
             }
             if let Some(key) = place.idle.pop() {
-                let errand = place.waiting.pop();
-                if let (Some((_, connection)), Some(errand)) = (self.connections.get_mut(key), errand) {
+                if let Some((_, connection)) = self.connections.get_mut(key)
+                    && let Some(errand) = place.waiting.pop()
+                {
                     connection.begin(errand, &mut self.buffer);
                     self.drive(key);
                 }
@@ -281,7 +295,7 @@ impl Relay {
         place.search = None;
         match found {
             Ok(targets) => {
-                (place.targets, place.preferred) = (targets, 0);
+                (place.targets, place.preferred, place.failed) = (targets, 0, 0);
                 place.without_tls.clear();
             }
             Err(_) if place.working() > 0 => {}
@@ -296,7 +310,7 @@ impl Relay {
         let Some(place) = self.places.get_mut(destination) else { return false };
         let Some(target) = place.targets.get(place.preferred).cloned() else { return false };
         let encryption = place.encryption(destination, &target);
-        let opened = Connection::open(target, destination, &self.ours.name, encryption, &self.tls);
+        let opened = Connection::open(target.clone(), destination, &self.ours.name, encryption, &self.tls);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let opened = opened.and_then(|mut connection| {
@@ -316,7 +330,9 @@ impl Relay {
                 self.wait_in_line(destination);
                 return false;
             }
-            Err(error) => self.unreachable(destination, &Trouble::Unreachable(error.to_string())),
+            Err(error) => {
+                self.unreachable(destination, &target, &Trouble::Unreachable(error.to_string()));
+            }
         }
         true
     }
@@ -335,6 +351,7 @@ impl Relay {
             self.look_at(due);
             if newly_ready && let Some(place) = self.places.get_mut(&destination) {
                 place.pending -= 1;
+                place.failed = 0;
                 place.window.answered(place.count(), Instant::now());
             }
             match wish {
@@ -362,10 +379,15 @@ impl Relay {
         let Some(place) = self.places.get_mut(destination) else { return false };
         let Some((_, connection)) = self.connections.get_mut(key) else { return false };
         let had_its_turn = place.connections > 1 || connection.served >= TURN;
-        if self.leaving < self.hungry.len() && (had_its_turn || place.waiting.is_empty()) {
+        if self.line.needs_room() && (had_its_turn || place.waiting.is_empty()) {
             place.idle.retain(|idle| *idle != key);
-            self.leaving += 1;
+            self.line.leaves();
             connection.leave();
+            return true;
+        }
+        if connection.is_outdated {
+            place.idle.retain(|idle| *idle != key);
+            connection.quit();
             return true;
         }
         match place.waiting.pop() {
@@ -409,7 +431,7 @@ impl Relay {
         if !rest.is_empty() {
             // This host gave up on us, and not only a connection that was kept: the next one is asked.
             if !was_closed {
-                place.preferred = (place.preferred + 1) % place.targets.len().max(1);
+                place.prefer_the_next();
             }
             place.waiting.push_again(Sender::of(&errand.transaction.mail), errand.only(&rest));
         }
@@ -419,33 +441,43 @@ impl Relay {
         let (_, mut connection) = self.connections.remove(key);
         // A socket that is closed is not watched any more, whatever the kernel says to this.
         let _gone = self.registry.deregister(connection.socket());
+        if connection.is_leaving {
+            self.line.has_left();
+        }
         let Some(place) = self.places.get_mut(destination) else { return };
         place.connections -= 1;
         place.idle.retain(|idle| *idle != key);
-        self.leaving -= usize::from(connection.is_leaving);
         if !connection.was_ready {
             place.pending -= 1;
             let trouble = trouble.unwrap_or(Trouble::Closed);
             if !place.does_without_tls(destination, &connection.target, &trouble) {
-                self.unreachable(destination, &trouble);
+                self.unreachable(destination, &connection.target, &trouble);
             }
         }
+        // Its descriptor is free for the next.
+        drop(connection);
         // Who has no connection at all comes before who has just had one.
-        self.feed_the_hungry();
+        self.let_in();
         self.pump(destination);
     }
 
     /// One address did not answer: the next is tried, and after the last all who wait are deferred.
-    fn unreachable(&mut self, destination: &Destination, trouble: &Trouble) {
+    fn unreachable(&mut self, destination: &Destination, target: &Target, trouble: &Trouble) {
         let Some(place) = self.places.get_mut(destination) else { return };
         if place.working() > 0 {
             // It takes no more than it has: one too many is no reason to give anything up.
             place.window.refused(place.count(), Instant::now());
+            place.preferred = 0;
             return;
         }
-        place.preferred += 1;
-        if place.preferred >= place.targets.len() {
-            place.preferred = 0;
+        if place.targets.get(place.preferred) != Some(target) {
+            // Of several connections to the same address the first one has spoken.
+            return;
+        }
+        place.prefer_the_next();
+        place.failed += 1;
+        if place.failed >= place.targets.len() {
+            (place.preferred, place.failed) = (0, 0);
             place.window.is_down(trouble.clone(), Instant::now());
             let report = place.unreachable(trouble);
             self.give_up(destination, &report);
@@ -461,34 +493,34 @@ impl Relay {
         }
     }
 
-    /// There are as many connections as there may be. Who has none is in line for the next that ends, and one that
-    /// has nothing to do ends now.
+    /// There can be no more connections. Who has none is in line for the next that ends, and one that has nothing to
+    /// do ends now.
     fn wait_in_line(&mut self, destination: &Destination) {
         if self.places.get(destination).is_some_and(|place| place.connections > 0) {
             return;
         }
-        if !self.hungry.contains(destination) {
-            self.hungry.push_back(destination.clone());
-        }
+        self.line.join(destination);
         let idle = self.connections.iter().filter(|(_, (_, connection))| connection.idle_since.is_some());
         if let Some((key, _)) = idle.min_by_key(|(_, (_, connection))| connection.idle_since) {
             self.drive(key);
         }
     }
 
-    /// Connections have become free for those in line.
-    fn feed_the_hungry(&mut self) {
+    /// Connections have become free for those in line; until one of them finds that there is no room after all.
+    fn let_in(&mut self) {
         while self.connections.len() < self.limits.all
-            && let Some(destination) = self.hungry.pop_front()
+            && let Some(destination) = self.line.next()
         {
             self.pump(&destination);
+            if self.line.has(&destination) {
+                return;
+            }
         }
     }
 }
 
-/// Whether it says nothing of the other side: this machine has no descriptors or no memory left.
+/// Whether it says nothing of the other side: this machine has no descriptors, ports or memory left.
 fn is_ours(error: &io::Error) -> bool {
-    [nix::libc::EMFILE, nix::libc::ENFILE, nix::libc::ENOBUFS, nix::libc::ENOMEM]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(*errno))
+    use nix::libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    [EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM].iter().any(|errno| error.raw_os_error() == Some(*errno))
 }

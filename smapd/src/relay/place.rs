@@ -28,6 +28,8 @@ pub(super) struct Place {
     pub(super) search: Option<Search>,
     /// Which target is connected to next.
     pub(super) preferred: usize,
+    /// Targets that did not answer, since one did.
+    pub(super) failed: usize,
     pub(super) window: Window,
 }
 
@@ -65,6 +67,10 @@ impl Place {
 
     pub(super) fn is_fresh(&self) -> bool {
         self.known_until.is_some_and(|until| until > Instant::now())
+    }
+
+    pub(super) fn prefer_the_next(&mut self) {
+        self.preferred = (self.preferred + 1) % self.targets.len().max(1);
     }
 
     /// What befalls those who wait when the last target did not answer.

@@ -3,15 +3,20 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use smap_tests::PATIENCE;
+use smap_tests::gateway::SMAPD_UID;
+use smap_tests::needs::Need::Program;
+use smap_tests::needs::is_root;
 use smap_tests::post::{Post, send};
+use smap_tests::process::run;
 use smap_tests::sink::{Act, Script, Sink};
-use smap_tests::{eventually, tests};
+use smap_tests::{PATIENCE, eventually, programs, tests};
 
 use super::control::FROM;
 
@@ -24,6 +29,7 @@ tests! {
     a_program_that_hangs_delays_no_relayed_mail;
     deferred_mail_is_not_behind_all_new_mail;
     two_thousand_sessions_are_open_at_once;
+    more_destinations_than_descriptors_take_turns: [Program("prlimit")];
 }
 
 fn domain(name: &str, port: u16, options: &str) -> String {
@@ -259,4 +265,36 @@ fn two_thousand_sessions_are_open_at_once() {
     assert_eq!(sink.wait_for(SESSIONS).len(), SESSIONS);
     assert_eq!(sink.connections(), SESSIONS);
     let _all = smapd.process().wait_for_logs(SESSIONS, |line| line.ends_with(" removed"));
+}
+
+fn more_destinations_than_descriptors_take_turns() {
+    const DESTINATIONS: usize = 30;
+    const CONNECTIONS: usize = 8;
+    let gate = Arc::default();
+    let sinks: Vec<Sink> = (0..DESTINATIONS).map(|_| Sink::scripted(behind(&gate))).collect();
+    let post = Post::new(|_| {
+        let domains = sinks.iter().enumerate();
+        domains.map(|(number, sink)| domain(&format!("d{number}.example"), sink.port(), "")).collect()
+    });
+    let smapd = post.smapd();
+    let pid = smapd.process().pid();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    // Each message has one, too.
+    let most = open + DESTINATIONS + CONNECTIONS;
+    let mut prlimit = Command::new(programs::peer("prlimit"));
+    prlimit.arg(format!("--pid={pid}")).arg(format!("--nofile={most}:{most}"));
+    if is_root() {
+        // To take something from oneself needs no privilege.
+        prlimit.uid(SMAPD_UID).gid(SMAPD_UID);
+    }
+    let limited = run(&mut prlimit, Stdio::null());
+    assert_eq!(limited.code, 0, "{limited:?}");
+    for number in 0..DESTINATIONS {
+        post.send(FROM, &[&format!("b@d{number}.example")], "hello");
+    }
+    let connections = || sinks.iter().map(Sink::connections).sum::<usize>();
+    eventually("no more can be made", || (connections() >= CONNECTIONS / 2).then_some(()));
+    gate.open();
+    let _all = smapd.process().wait_for_logs(DESTINATIONS, |line| line.ends_with(" removed"));
+    assert_eq!(smapd.count(" status=deferred "), 0);
 }

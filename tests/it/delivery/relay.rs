@@ -1,6 +1,7 @@
 //! SMTP and LMTP to the next host: which one is taken, and who got what. Servers that lie: `hostile/servers.rs`.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,8 @@ tests! {
     the_next_of_several_hosts_takes_what_the_first_does_not;
     a_host_that_is_busy_is_passed_over;
     a_host_that_is_busy_at_the_sender_is_passed_over;
+    a_host_that_lost_one_connection_is_asked_again_where_the_next_is_down;
+    connections_that_were_closed_while_they_were_kept_cost_nothing;
     a_host_that_closes_at_the_sender_is_passed_over;
     a_text_that_is_refused_is_refused_for_all_of_its_recipients;
     row_110_the_words_of_the_next_host_forge_no_line_of_the_log;
@@ -97,6 +100,40 @@ fn a_host_that_is_busy_is_passed_over() {
     let sink = Sink::start();
     assert_takes(&to_two(busy.port(), sink.port()), &sink);
     assert_eq!(busy.connections(), 1);
+}
+
+fn a_host_that_lost_one_connection_is_asked_again_where_the_next_is_down() {
+    let first = Sink::scripted(
+        |number, line| {
+            if number == 0 && line.starts_with("MAIL") { Act::Close } else { Act::Usual }
+        },
+    );
+    let post = to_two(first.port(), free_port());
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let _line = smapd.outcome(&id, "b@example.com", "sent");
+    assert_eq!((first.received().len(), smapd.count(" status=deferred ")), (1, 0));
+}
+
+fn connections_that_were_closed_while_they_were_kept_cost_nothing() {
+    let arrived = std::sync::Barrier::new(2);
+    let sink = Sink::scripted(move |_, line| {
+        if line == "." {
+            arrived.wait();
+        }
+        Act::Usual
+    });
+    let port = sink.port();
+    let post = to_port(port);
+    let smapd = post.smapd();
+    let ids = [(); 2].map(|()| post.send(FROM, &["b@example.com"], "hello"));
+    ids.iter().for_each(|id| smapd.removed(id));
+    drop(sink);
+    drop(eventually("nobody listens", || TcpListener::bind(("127.0.0.1", port)).ok()));
+    let again = Sink::on(port, |_, _| Act::Usual);
+    let id = post.send(FROM, &["b@example.com"], "hello");
+    let _line = smapd.outcome(&id, "b@example.com", "sent");
+    assert_eq!((again.received().len(), smapd.count(" status=deferred ")), (1, 0));
 }
 
 fn assert_is_passed_over_at_the_sender(act: Act) {

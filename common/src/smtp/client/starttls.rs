@@ -56,8 +56,7 @@ impl Session {
         };
     }
 
-    /// RFC 3207 section 4.2: "The client MUST discard any knowledge obtained from the server, such as the list of SMTP
-    /// service extensions, which was not obtained from the TLS negotiation itself."
+    /// What was known of the server before the handshake is forgotten (RFC 3207 section 4.2): anyone may have said it.
     pub(super) fn secured(&mut self) {
         if matches!(self.state, State::Handshake) {
             self.offers = Offers::default();
