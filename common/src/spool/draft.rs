@@ -146,7 +146,8 @@ impl<F: SpoolFile> Draft<F> {
     ///
     /// # Errors
     /// It is not stored. Where the sync failed after the whole message was written, the END record is
-    /// overwritten, so that what the client was told is refused is never delivered.
+    /// overwritten, and that synced, so that what the client was told is refused is never delivered, whatever of it
+    /// has reached the disk.
     pub fn commit(mut self) -> Result<Committed, Void> {
         self.checksum.update(&self.buffer);
         let end = end_record(self.body, 0, self.checksum.clone().finalize());
@@ -156,8 +157,9 @@ impl<F: SpoolFile> Draft<F> {
         match self.file.sync() {
             Ok(()) => Ok(Committed { id: self.id, octets: self.body }),
             Err(cause) => {
-                // If this fails too there is nothing left to try: the disk is gone, and the file with it.
-                let _last_resort = self.file.overwrite(before_end, b"VOID");
+                // The END record may be on the disk all the same: what undoes it has to get there too. If this fails
+                // there is nothing left to try: the disk is gone, and the file with it.
+                let _last_resort = self.file.overwrite(before_end, b"VOID").and_then(|()| self.file.sync());
                 Err(Void(cause.into()))
             }
         }

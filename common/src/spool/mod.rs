@@ -14,7 +14,7 @@
 //! | state | files | who acts | what a crash leaves | who cleans up |
 //! |---|---|---|---|---|
 //! | **being written** | `incoming/ID`, locked, no END record | smap appends | the file, unlocked, without END | smapd removes it once it is unlocked and has not changed for a minute |
-//! | **void** | `incoming/ID`, its END record overwritten: the sync failed, the client read 4yz | nobody | the same | smapd removes it, as above |
+//! | **void** | `incoming/ID`, its END record overwritten, which is synced in its turn: the sync failed, the client read 4yz | nobody | the same | smapd removes it, as above |
 //! | **committed** | `incoming/ID`, synced, END record last | smapd delivers | the same | smapd delivers it |
 //! | **notification** | `queue/ID`, written and committed there by smapd itself | smapd delivers | the same; or the file without END | smapd delivers it, or removes what has no END |
 //! | **partly delivered** | `incoming/ID` and `queue/ID.state` | smapd delivers the rest | the same, marks of the last second perhaps missing | smapd goes on from the state |

@@ -28,6 +28,7 @@ impl SpoolFile for Memory {
         Ok(())
     }
     fn overwrite(&mut self, offset: u64, octets: &[u8]) -> io::Result<()> {
+        self.calls.borrow_mut().push("overwrite");
         let start = usize::try_from(offset).unwrap();
         self.file.borrow_mut()[start..start + octets.len()].copy_from_slice(octets);
         Ok(())
@@ -77,6 +78,7 @@ fn a_message_whose_sync_failed_is_no_message() {
     assert!(matches!(draft.commit(), Err(Void(StoreError::Failed(_)))));
     let file = folder.file.borrow();
     assert_eq!(&file[file.len() - END_LENGTH..][..4], b"VOID");
+    assert_eq!(*folder.calls.borrow(), ["create", "append", "sync", "overwrite", "sync"]);
 }
 
 #[test]
