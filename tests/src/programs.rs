@@ -79,10 +79,12 @@ pub fn library(name: &str, folder: &Path) -> PathBuf {
     library
 }
 
-/// `target/PROFILE` or `target/TRIPLE/PROFILE`: above the `deps` that this test stands in.
+/// `target/PROFILE` or `target/TRIPLE/PROFILE`: where this program stands, or above the `deps` that this test stands in.
 fn built_folder() -> PathBuf {
     let this = env::current_exe().expect("this program has a name");
-    this.ancestors().nth(2).expect("it stands in deps").to_owned()
+    let folder = this.parent().expect("it stands in a folder");
+    if folder.ends_with("deps") { folder.parent().expect("deps stands in a profile") } else { folder }
+        .to_owned()
 }
 
 /// Builds our programs as this test was built. Each process of one run of cargo-nextest comes here; the first one

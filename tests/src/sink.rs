@@ -3,11 +3,12 @@
 //! It speaks SMTP or LMTP on a port of 127.0.0.1 or on a Unix socket. A script is asked before each reply and may
 //! have something else said or done; without one everything is taken. With a certificate it offers STARTTLS.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -99,7 +100,8 @@ struct Notes {
     handshakes: Mutex<Vec<Handshake>>,
     /// Connections whose end the client announced, as TLS has it.
     polite: Mutex<Vec<usize>>,
-    open: Mutex<Vec<Stream>>,
+    connections: AtomicUsize,
+    open: Mutex<HashMap<usize, Stream>>,
     stopped: AtomicBool,
 }
 
@@ -137,6 +139,15 @@ impl Sink {
         Self::on_tcp(0, Dialect::Lmtp, None, script)
     }
 
+    /// The same on this port.
+    ///
+    /// # Panics
+    /// The port is taken.
+    #[must_use]
+    pub fn lmtp_on(port: u16, script: impl Script) -> Self {
+        Self::on_tcp(port, Dialect::Lmtp, None, script)
+    }
+
     /// An LMTP server on a Unix socket that everyone may connect to.
     ///
     /// # Panics
@@ -170,13 +181,17 @@ impl Sink {
                 if notes.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let mut open = notes.open.lock().unwrap();
-                let number = open.len();
-                open.push(stream.try_clone().unwrap());
-                drop(open);
+                let number = notes.connections.fetch_add(1, Ordering::SeqCst);
+                notes.open.lock().unwrap().insert(number, stream.try_clone().unwrap());
+                if notes.stopped.load(Ordering::SeqCst) {
+                    return stream.shut_down();
+                }
                 let (notes, script) = (Arc::clone(&notes), Arc::clone(&script));
                 let tls = tls.clone();
-                thread::spawn(move || Session::new(number, stream, dialect, tls, &notes).run(&*script));
+                thread::spawn(move || {
+                    Session::new(number, stream, dialect, tls, &notes).run(&*script);
+                    notes.open.lock().unwrap().remove(&number);
+                });
             }
         });
         sink
@@ -245,7 +260,26 @@ impl Sink {
     /// Never.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.notes.open.lock().unwrap().len()
+        self.notes.connections.load(Ordering::SeqCst)
+    }
+
+    /// The same as [`Sink::received`], which forgets it: for a server that lives long.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn take(&self) -> Vec<Received> {
+        self.notes.lines.lock().unwrap().clear();
+        std::mem::take(&mut *self.notes.received.lock().unwrap())
+    }
+
+    /// Ends it with its connections; what it has taken and nobody has asked for.
+    #[must_use]
+    pub fn stop(self) -> Vec<Received> {
+        let notes = Arc::clone(&self.notes);
+        drop(self);
+        eventually("nobody works for it any more", || (Arc::strong_count(&notes) == 1).then_some(()));
+        std::mem::take(&mut *notes.received.lock().unwrap())
     }
 }
 
@@ -257,7 +291,7 @@ impl Drop for Sink {
             Place::Tcp(address) => drop(TcpStream::connect(address)),
             Place::Unix(path) => drop(UnixStream::connect(path)),
         }
-        self.notes.open.lock().unwrap().iter().for_each(Stream::shut_down);
+        self.notes.open.lock().unwrap().values().for_each(Stream::shut_down);
     }
 }
 
