@@ -23,6 +23,7 @@ mod hostile;
 mod inside;
 mod listener;
 mod lookup;
+mod model;
 mod names;
 mod starting;
 mod superservers;
@@ -54,6 +55,7 @@ fn main() {
         corpus::tests(),
         delivery::tests(),
         hostile::tests(),
+        model::tests(),
     ];
     let mut trials: Vec<Trial> = with_needs.into_iter().flatten().map(Test::into_trial).collect();
     trials.extend(dialogues::trials());
