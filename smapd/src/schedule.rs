@@ -102,12 +102,18 @@ fn longest_spread(wait: Duration) -> Duration {
     wait / SPREAD
 }
 
+/// No message waits longer for its next attempt.
+#[must_use]
+pub fn longest_wait(smapd: &Smapd) -> Duration {
+    let longest = smapd.retry.iter().max().unwrap_or(Duration::ZERO);
+    longest + longest_spread(longest)
+}
+
 /// When a message with a recorded next attempt is due, after a restart. A clock that was set back must not make
 /// it wait for longer than the longest step of the schedule.
 #[must_use]
 pub fn due(smapd: &Smapd, recorded: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    let longest = smapd.retry.iter().max().unwrap_or(Duration::ZERO);
-    let longest = longest + longest_spread(longest);
+    let longest = longest_wait(smapd);
     recorded.unwrap_or(now).min(now.after(longest))
 }
 

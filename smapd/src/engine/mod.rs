@@ -51,7 +51,7 @@ use crate::lookup::Lookup;
 use crate::queue::{Place, Queue};
 use crate::relay::{self, Limits, Relay};
 use crate::runner::Runner;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, longest_wait};
 use crate::settings::Settings;
 use crate::workers::Workers;
 
@@ -126,8 +126,6 @@ pub struct Engine {
     mboxes: HashMap<PathBuf, VecDeque<(u64, Content)>>,
     /// What could not be set aside, and was complained about.
     immovable: HashSet<OsString>,
-    /// The time at the last scan, to see a clock that was set back.
-    last_seen: Timestamp,
     /// Questions that smap-lookup has no room for yet.
     lookups: VecDeque<relay::Lookup>,
     last_ticket: u64,
@@ -195,7 +193,6 @@ impl Engine {
             unsaved: HashMap::new(),
             immovable: HashSet::new(),
             mboxes: HashMap::new(),
-            last_seen: Timestamp::now(),
             tickets: HashMap::new(),
             programs: Programs::default(),
             lookups: VecDeque::new(),
@@ -310,14 +307,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Where the clock was set back nothing waits for the time that it once showed.
+    /// Nothing waits for a time that the clock once showed: it may have leapt ahead and back since the last scan.
     fn mind_the_clock(&mut self) {
-        let now = Timestamp::now();
-        if now < self.last_seen {
-            let longest = self.site.smapd.retry.iter().max().unwrap_or_default();
-            self.schedule.none_after(now.after(longest));
-        }
-        self.last_seen = now;
+        self.schedule.none_after(Timestamp::now().after(longest_wait(&self.site.smapd)));
     }
 
     /// The net below inotify: everything that lies in `incoming/`.

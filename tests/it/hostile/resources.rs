@@ -35,6 +35,7 @@ tests! {
     row_104_sigterm_leaves_no_half_message: [Program("strace")];
     row_104_smapd_loses_nothing_whenever_it_is_killed: [Program("strace")];
     row_105_a_clock_that_is_set_back_lets_nothing_sleep: [Program("cc")];
+    row_105_a_clock_that_leaps_and_comes_back_lets_nothing_sleep: [Program("cc")];
     row_105_a_clock_that_is_set_ahead_lets_nothing_fail: [Program("cc")];
     row_105_mail_goes_on_after_2038: [Program("cc")];
     row_105_mail_of_the_future_is_mail: [Program("cc")];
@@ -306,7 +307,7 @@ fn row_104_smapd_loses_nothing_whenever_it_is_killed() {
 fn by_a_clock(lines: &str) -> (Post, Clock, Smapd, u16) {
     let port = free_port();
     let post = Post::new(|_| {
-        format!("smapd: wakeup 1s\n{lines}\nsmap, smapd: domain example.com smtp:[127.0.0.1]:{port}")
+        format!("{lines}\nsmapd: wakeup 1s\nsmap, smapd: domain example.com smtp:[127.0.0.1]:{port}")
     });
     let clock = Clock::new(post.gateway.folder());
     let smapd = start_by(&clock, &post);
@@ -339,6 +340,16 @@ fn row_105_a_clock_that_is_set_back_lets_nothing_sleep() {
     assert_waits(1, &id, &post, &smapd);
     clock.set_time_of_day(-DAY);
     let _more = smapd.outcomes(3, &id, "b@example.com", "deferred");
+    assert_is_delivered(&id, &smapd, &Sink::on(port, |_, _| Act::Usual));
+}
+
+/// The leap is over before smapd has looked at its folders again.
+fn row_105_a_clock_that_leaps_and_comes_back_lets_nothing_sleep() {
+    let (post, clock, smapd, port) = by_a_clock("smapd: wakeup 6s\nsmapd: retry 2s");
+    clock.set_time_of_day(DAY);
+    let id = post.send("", &["b@example.com"], "hello");
+    assert_waits(1, &id, &post, &smapd);
+    clock.set_time_of_day(0);
     assert_is_delivered(&id, &smapd, &Sink::on(port, |_, _| Act::Usual));
 }
 
