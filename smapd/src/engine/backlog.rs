@@ -3,6 +3,7 @@
 use std::io;
 
 use smap_common::clock::Timestamp;
+use smap_common::spool::QueueId;
 
 use super::Engine;
 use crate::queue::{Backlog, Place};
@@ -26,7 +27,10 @@ impl Engine {
     /// Reads when the next of them are to be tried.
     pub(super) fn read_backlog(&mut self) {
         let now = Timestamp::now();
-        for id in self.backlog.by_ref().take(AT_ONCE).collect::<Vec<_>>() {
+        let ids: Vec<QueueId> = self.backlog.by_ref().take(AT_ONCE).collect();
+        // What is due of them is begun with in the next turn, which must come even where nothing else happens.
+        self.more_is_due |= !ids.is_empty();
+        for id in ids {
             match self.queue.state(id) {
                 Ok(state) => {
                     let state = state.unwrap_or_default();
@@ -36,6 +40,5 @@ impl Engine {
                 Err(error) => self.trouble(id, &error),
             }
         }
-        self.more_is_due |= self.backlog.len() > 0;
     }
 }

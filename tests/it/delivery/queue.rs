@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use smap_tests::clock::Clock;
 use smap_tests::gateway::{chmod, free_port};
 use smap_tests::needs::Need::{Program, Root};
 use smap_tests::post::{MAILBOX_TRACE, Post, id_in, send, without_trace};
@@ -21,6 +22,7 @@ use smap_tests::{PATIENCE, assert_rested, eventually, programs, tests, uninterru
 tests! {
     once_delivers_all_that_is_due_and_ends;
     once_leaves_what_is_not_due;
+    once_tries_what_was_deferred_though_nothing_is_new: [Program("cc")];
     once_delivers_its_own_notifications_too;
     a_second_smapd_is_temporary;
     a_restart_right_after_a_kill_is_not_refused;
@@ -83,6 +85,21 @@ fn once_leaves_what_is_not_due() {
     assert_eq!(ended.code, 0);
     assert!(!ended.log.iter().any(|line| line.contains(" status=")), "{ended:#?}");
     assert!(post.names("queue").contains(&id));
+}
+
+fn once_tries_what_was_deferred_though_nothing_is_new() {
+    let port = free_port();
+    let post = Post::new(|_| format!("smap, smapd: domain far.example smtp:[127.0.0.1]:{port}"));
+    let clock = Clock::new(post.gateway.folder());
+    let id = post.send(FROM, &["b@far.example"], "hello");
+    assert_eq!(post.once().code, 0);
+    assert!(post.names("queue").contains(&id));
+    let sink = Sink::on(port, |_, _| Act::Usual);
+    clock.set_time_of_day(3600);
+    let mut smapd = clock.for_program(post.gateway.program("smapd"));
+    let ended = run(smapd.args(["--once", "--foreground"]), Stdio::null());
+    assert_eq!((ended.code, sink.received().len()), (0, 1), "{ended:#?}");
+    post.assert_spool_is_empty();
 }
 
 fn once_delivers_its_own_notifications_too() {
