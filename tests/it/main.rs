@@ -14,6 +14,8 @@
 mod clients;
 mod confinement;
 mod corpus;
+#[cfg(target_arch = "x86_64")]
+mod crash;
 mod delivery;
 mod dialogues;
 mod faults;
@@ -56,6 +58,8 @@ fn main() {
         delivery::tests(),
         hostile::tests(),
         model::tests(),
+        #[cfg(target_arch = "x86_64")]
+        crash::tests(),
     ];
     let mut trials: Vec<Trial> = with_needs.into_iter().flatten().map(Test::into_trial).collect();
     trials.extend(dialogues::trials());

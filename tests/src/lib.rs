@@ -5,8 +5,9 @@
 //! test may set, a [`client`] a plain SMTP client, [`transcript`] a dialogue in a file, a [`post`] both programs on
 //! one spool, a [`sink`] the server that mail is relayed to, [`certificates`] what it has for TLS, [`peers`] mail
 //! servers of others, [`dns`] a name server, an [`asker`] a client of smap-lookup, and [`scripted`] one that says what
-//! it is told, a [`network`] one of a test's own. [`model`] is what a crash may leave of a disk, [`soak`] an hour under
-//! everything at once. [`markdown`] reads the tables that say which test holds what. A test stops by panicking.
+//! it is told, a [`network`] one of a test's own. [`model`] is what a crash may leave of a disk, `crash` has the power
+//! go and the disk fail at every system call, [`soak`] is an hour under everything at once. [`markdown`] reads the
+//! tables that say which test holds what. A test stops by panicking.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -19,6 +20,8 @@ pub mod asker;
 pub mod certificates;
 pub mod client;
 pub mod clock;
+#[cfg(target_arch = "x86_64")]
+pub mod crash;
 pub mod dns;
 pub mod gateway;
 pub mod markdown;

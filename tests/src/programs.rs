@@ -79,12 +79,12 @@ pub fn library(name: &str, folder: &Path) -> PathBuf {
     library
 }
 
-/// `target/PROFILE` or `target/TRIPLE/PROFILE`: where this program stands, or above the `deps` that this test stands in.
+/// `target/PROFILE` or `target/TRIPLE/PROFILE`: above the `deps` that a test stands in, or where a program stands.
 fn built_folder() -> PathBuf {
     let this = env::current_exe().expect("this program has a name");
     let folder = this.parent().expect("it stands in a folder");
-    if folder.ends_with("deps") { folder.parent().expect("deps stands in a profile") } else { folder }
-        .to_owned()
+    let above = folder.parent().filter(|_| folder.ends_with("deps"));
+    above.unwrap_or(folder).to_owned()
 }
 
 /// Builds our programs as this test was built. Each process of one run of cargo-nextest comes here; the first one

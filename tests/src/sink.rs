@@ -218,6 +218,16 @@ impl Sink {
         self.notes.received.lock().unwrap().clone()
     }
 
+    /// Forgets what it has taken, and hangs up.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn forget(&self) {
+        self.notes.received.lock().unwrap().clear();
+        self.notes.lines.lock().unwrap().clear();
+        self.notes.open.lock().unwrap().drain(..).for_each(|stream| stream.shut_down());
+    }
+
     /// Waits until it has taken so many messages.
     #[must_use]
     pub fn wait_for(&self, count: usize) -> Vec<Received> {

@@ -1,0 +1,167 @@
+//! Programs with a fault, each of which a campaign has to find.
+//!
+//! The faults are patches (`tests/crash/controls/*.patch`), put on a copy of the workspace: nothing in the programs can
+//! turn one on. What is built so, or has a library that syncs nothing loaded into it, is tried by the campaign that is
+//! named beside it, which must end with a violation.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::report::Report;
+use crate::programs::{find_peer, workspace};
+
+/// How a fault comes into the programs.
+#[derive(Debug, Clone, Copy)]
+enum Made {
+    /// By a patch of this name.
+    Patch,
+    /// By a library that is loaded into them.
+    Library(&'static str),
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+struct Control {
+    name: &'static str,
+    made: Made,
+    /// The campaign that has to find it.
+    campaign: &'static str,
+}
+
+const fn patch(name: &'static str, campaign: &'static str) -> Control {
+    Control { name, made: Made::Patch, campaign }
+}
+
+const CONTROLS: [Control; 14] = [
+    Control {
+        name: "eatmydata",
+        made: Made::Library("libeatmydata.so"),
+        campaign: "cuts --filesystem ext4 --points 20",
+    },
+    patch("accept-not-synced", "cuts --filesystem ext4 --points 20"),
+    patch("accept-not-synced", "cuts --filesystem xfs --points 20"),
+    patch("accept-not-synced", "cuts --filesystem btrfs --points 20"),
+    patch("acknowledged-before-sync", "kill --scenario accept-data"),
+    patch("acknowledged-before-sync", "cuts --filesystem ext4 --points 300"),
+    patch("end-not-looked-at", "kill --scenario accept-data-large"),
+    patch("maildir-file-not-synced", "power --filesystem ext4 --mailboxes --scenario maildir"),
+    patch("maildir-folder-not-synced", "power --filesystem ext4 --mailboxes --scenario maildir"),
+    patch("mbox-not-synced", "power --filesystem ext4 --mailboxes --scenario mbox"),
+    patch("notification-not-synced", "power --filesystem ext4 --scenario bounce-waits"),
+    patch("removed-before-notification", "kill --scenario bounce"),
+    patch("removed-before-delivery", "kill --scenario smtp"),
+    patch("nothing-synced-in-batches", "pause --filesystem ext4 --points 3"),
+];
+
+/// Faults that cannot be told from none, and why.
+const MEANINGLESS: [(&str, &str); 4] = [
+    (
+        "the folder incoming/ not synced before the 250",
+        "it never is: a file that is created with its final name has that name made durable by its own fsync",
+    ),
+    (
+        "published before the fsync",
+        "a message has its name from the beginning; what publishes it is its END record, for which there is `end-not-looked-at`",
+    ),
+    (
+        "the state not synced before the rename to queue/",
+        "not promised: a state that is lost costs an attempt's count, or a copy, never the message; both are synced in one batch",
+    ),
+    (
+        "a removal not synced",
+        "a message that is back is delivered again; within a second that is permitted, beyond it there is `nothing-synced-in-batches`",
+    ),
+];
+
+/// Tries them; each that is not found is a violation.
+pub fn run(report: &mut Report, only: Option<&str>) {
+    let place = workspace().join("target/crash-controls");
+    let mut built: Option<&str> = None;
+    for control in CONTROLS.iter().filter(|control| only.is_none_or(|only| only == control.name)) {
+        let folder = match control.made {
+            Made::Library(_) => None,
+            Made::Patch if built == Some(control.name) => Some(place.join("bin")),
+            Made::Patch => match build(&place, control.name) {
+                Ok(folder) => Some(folder),
+                Err(why) => {
+                    report.point(control.name, false, &[format!("it cannot be built: {why}")], "");
+                    continue;
+                }
+            },
+        };
+        built = folder.is_some().then_some(control.name);
+        let output = tried(control, folder.as_deref());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found = said.lines().find(|line| line.starts_with("VIOLATION at "));
+        match (found, output.status.code()) {
+            (Some(found), Some(1)) => {
+                report.line(&format!("{} is found by `{}`: {found}", control.name, control.campaign));
+                report.point(control.name, true, &[], "");
+            }
+            _ => {
+                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+                let wrong = format!("not found by `{}`", control.campaign);
+                report.point(control.name, false, &[wrong], &format!("{said}{errors}"));
+            }
+        }
+    }
+    for (what, why) in MEANINGLESS {
+        report.line(&format!("no control: {what}: {why}"));
+    }
+}
+
+fn tried(control: &Control, folder: Option<&Path>) -> Output {
+    let mut campaign = Command::new(std::env::current_exe().expect("this program has a name"));
+    campaign.args(control.campaign.split(' ')).arg("--stop-at-first");
+    if let Some(folder) = folder {
+        campaign.env("SMAP_BIN_DIR", folder);
+    }
+    if let Made::Library(name) = control.made {
+        campaign.arg("--preload").arg(library(name));
+    }
+    campaign.stdin(Stdio::null()).output().expect("this program can be started")
+}
+
+/// Where the dynamic linker finds a library of a package.
+fn library(name: &str) -> PathBuf {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let found = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// Builds the programs with a patch; where they are then.
+fn build(place: &Path, name: &str) -> Result<PathBuf, String> {
+    let source = place.join("source");
+    let _none = std::fs::remove_dir_all(&source);
+    std::fs::create_dir_all(&source).map_err(|error| error.to_string())?;
+    let patch = workspace().join(format!("tests/crash/controls/{name}.patch"));
+    // Times are kept, so that only what a patch touches is built again.
+    let copy = "git ls-files -z -- . ':!tests/fuzz' | xargs -0 cp --parents --preserve=timestamps -t \"$0\"";
+    said(Command::new("sh").current_dir(workspace()).args(["-c", copy]).arg(&source))?;
+    let program = find_peer("patch").ok_or("patch is not there")?;
+    said(Command::new(program).current_dir(&source).args(["-p1", "--quiet", "-i"]).arg(&patch))?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&source).args(["build", "--quiet", "--offline", "--bins"]);
+    cargo.args(["-p", "smap", "-p", "smapd", "-p", "smap-lookup", "-p", "smapctl"]);
+    said(cargo.arg("--target-dir").arg(place.join("target")))?;
+    let bin = place.join("bin");
+    std::fs::create_dir_all(&bin).map_err(|error| error.to_string())?;
+    for program in ["smap", "smapd", "smap-lookup", "smapctl"] {
+        let from = place.join("target/debug").join(program);
+        let _none = std::fs::remove_file(bin.join(program));
+        std::fs::copy(&from, bin.join(program)).map_err(|error| format!("{}: {error}", from.display()))?;
+    }
+    Ok(bin)
+}
+
+fn said(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
