@@ -12,6 +12,7 @@ use smap_tests::tests;
 tests! {
     nothing_is_lost_when_everything_is_killed: [Root, Program("cc")];
     nothing_is_lost_when_the_power_goes_behind_a_reply: [Root, Program("cc"), Program("mkfs.ext4")];
+    nothing_is_lost_when_the_power_of_xfs_goes_behind_a_reply: [Root, Program("cc"), Program("mkfs.xfs")];
     nothing_is_lost_when_the_power_goes_in_a_delivery: [Root, Program("cc"), Program("mkfs.ext4")];
     nothing_is_lost_when_a_call_fails: [Root, Program("cc")];
 }
@@ -41,6 +42,12 @@ fn nothing_is_lost_when_everything_is_killed() {
 
 fn nothing_is_lost_when_the_power_goes_behind_a_reply() {
     assert_all_is_well(Ground::Whole(Filesystem::Ext4), |world, report| {
+        cuts::after_replies(world, some(8), report);
+    });
+}
+
+fn nothing_is_lost_when_the_power_of_xfs_goes_behind_a_reply() {
+    assert_all_is_well(Ground::Whole(Filesystem::Xfs), |world, report| {
         cuts::after_replies(world, some(8), report);
     });
 }

@@ -25,7 +25,7 @@ mod options {
 
     use lexopt::prelude::*;
     use smap_tests::crash::campaign::{self, Sample};
-    use smap_tests::crash::disk::Filesystem;
+    use smap_tests::crash::disk::{Filesystem, Lost};
     use smap_tests::crash::report::Report;
     use smap_tests::crash::scenario::{self, Scenario, Traced};
     use smap_tests::crash::tracer::Fault;
@@ -47,6 +47,7 @@ Usage: crash CAMPAIGN [OPTION]...
 
   --filesystem NAME   ext4, ext4-writeback, xfs or btrfs; more than once for more (all of them)
   --mailboxes         only the mailboxes are on it, and what was done in the spool is durable at once
+  --names-stay        somebody else's sync has just made all names durable, and only data is lost
   --scenario NAME     only this one; more than once for more
   --points N          no more than N of each (cuts: 1000, pairs: 200, pause: 10)
   --every K           one point of K
@@ -66,6 +67,7 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
         campaign: String,
         filesystems: Vec<Filesystem>,
         mailboxes: bool,
+        names_stay: bool,
         scenarios: Vec<Scenario>,
         points: Option<usize>,
         every: usize,
@@ -105,6 +107,7 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
                 match argument {
                     Long("filesystem") => options.filesystems.push(parser.value()?.parse()?),
                     Long("mailboxes") => options.mailboxes = true,
+                    Long("names-stay") => options.names_stay = true,
                     Long("scenario") => {
                         let name = parser.value()?.string()?;
                         options
@@ -170,6 +173,7 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
 
         fn on(&self, ground: Ground, report: &mut Report) {
             let mut world = World::new(ground, self.preload.as_deref());
+            world.lose(if self.names_stay { Lost::Data } else { Lost::All });
             match self.campaign.as_str() {
                 "cuts" => cuts::after_replies(&mut world, self.sample(1000), report),
                 "pause" => cuts::after_a_pause(&mut world, self.sample(10), report),

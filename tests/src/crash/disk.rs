@@ -87,6 +87,16 @@ pub struct Disk {
     at: PathBuf,
     files: TempDir,
     mounted: bool,
+    lost: Lost,
+}
+
+/// What is lost with the power of what nobody has synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Everything.
+    All,
+    /// The data: somebody else's sync has just made every name durable. Of btrfs nothing less than all is lost.
+    Data,
 }
 
 impl Disk {
@@ -97,7 +107,7 @@ impl Disk {
     #[must_use]
     pub fn new(kind: Filesystem, at: &Path, fill: impl FnOnce()) -> Self {
         let files = tempfile::Builder::new().prefix("smap-disk-").tempdir().expect("a temporary folder");
-        let mut disk = Self { kind, at: at.to_owned(), files, mounted: false };
+        let mut disk = Self { kind, at: at.to_owned(), files, mounted: false, lost: Lost::All };
         let (program, arguments, size) = kind.maker();
         let raw = disk.file("raw");
         File::create(&raw).and_then(|file| file.set_len(size)).expect("there is room");
@@ -108,6 +118,11 @@ impl Disk {
         // What it wrote of zeros need not be copied each time.
         disk.copy("raw", "template");
         disk
+    }
+
+    /// What is lost with its power.
+    pub fn lose(&mut self, lost: Lost) {
+        self.lost = lost;
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -132,7 +147,7 @@ impl Disk {
     /// The filesystem does not know the call.
     pub fn cut(&self) {
         match self.kind {
-            Filesystem::Ext4 | Filesystem::Ext4Writeback | Filesystem::Xfs => shut_down(&self.at),
+            Filesystem::Ext4 | Filesystem::Ext4Writeback | Filesystem::Xfs => shut_down(&self.at, self.lost),
             Filesystem::Btrfs => self.copy("disk", "left"),
         }
     }
@@ -184,11 +199,14 @@ fn done(command: &mut Command) {
 }
 
 #[expect(unsafe_code, reason = "nix does not know this request")]
-fn shut_down(folder: &Path) {
+fn shut_down(folder: &Path, lost: Lost) {
     const FS_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587d;
-    let no_log_flush: u32 = 2;
+    let how: u32 = match lost {
+        Lost::All => 2,
+        Lost::Data => 1,
+    };
     let folder = File::open(folder).expect("it is mounted");
     // SAFETY: the kernel reads one number of 32 bits.
-    let done = unsafe { libc::ioctl(folder.as_raw_fd(), FS_IOC_SHUTDOWN, &raw const no_log_flush) };
+    let done = unsafe { libc::ioctl(folder.as_raw_fd(), FS_IOC_SHUTDOWN, &raw const how) };
     Errno::result(done).expect("the filesystem can be shut down");
 }

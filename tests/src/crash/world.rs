@@ -14,7 +14,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::copies::{Copy, Notice};
-use super::disk::{Disk, Filesystem};
+use super::disk::{Disk, Filesystem, Lost};
 use super::letters::{self, Letter, Said};
 use super::tracer::{self, Fault, Trace};
 use super::weather::Weather;
@@ -179,6 +179,13 @@ impl World {
         }
         for sink in [&self.relay, &self.lmtp, &self.home] {
             sink.forget();
+        }
+    }
+
+    /// What is lost with the power.
+    pub fn lose(&mut self, lost: Lost) {
+        if let Some(disk) = &mut self.disk {
+            disk.lose(lost);
         }
     }
 
