@@ -36,7 +36,7 @@ const _: () = assert!(MAX_ENVELOPE < 32 << 20);
 /// What is expected of a message file.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected {
-    /// Whose it may be.
+    /// Whose it may be: smap's, smapd's.
     pub owners: [u32; 2],
     /// Octets of the longest body that smap takes.
     pub maxbytes: u64,
@@ -222,12 +222,15 @@ pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool>
     Ok(true)
 }
 
-fn judge(facts: &FileStat, owners: &[u32]) -> Option<Poison> {
+fn judge(facts: &FileStat, owners: &[u32; 2]) -> Option<Poison> {
+    let [_, own] = *owners;
+    // What is smapd's own it reads as the owner, what is smap's by its group.
+    let readable = if facts.st_uid == own { Mode::S_IRUSR } else { Mode::S_IRGRP };
     match facts {
         _ if facts.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() => Some(Poison::NotAFile),
         _ if facts.st_nlink > 1 => Some(Poison::Linked),
         _ if !owners.contains(&facts.st_uid) => Some(Poison::Owner(facts.st_uid)),
-        _ if facts.st_mode & 0o440 != 0o440 => Some(Poison::Unreadable),
+        _ if facts.st_mode & readable.bits() == 0 => Some(Poison::Unreadable),
         _ => None,
     }
 }

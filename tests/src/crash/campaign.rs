@@ -177,7 +177,8 @@ fn judge(world: &World, mark: &str, mut account: Account, trace: Trace, scenario
         wrong.push(what);
     }
     wrong.extend(account.violations(world));
-    if account.letters.len() == 2 {
+    // Of two letters, one may well leave while the other is written.
+    if account.letters.len() == 2 && account.is_undisturbed() {
         wrong.extend(order::violations(scenario.traced, &trace));
     }
     Attempt { trace, wrong }

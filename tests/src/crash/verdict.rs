@@ -47,6 +47,12 @@ impl Account {
         }
     }
 
+    /// Nothing went wrong.
+    #[must_use]
+    pub fn is_undisturbed(&self) -> bool {
+        self.disturbances == 0
+    }
+
     /// Everything that is not as it must be, when all was delivered.
     #[must_use]
     pub fn violations(&self, world: &World) -> Vec<String> {

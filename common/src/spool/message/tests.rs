@@ -294,6 +294,17 @@ fn a_message_that_its_owner_hid_is_poison_and_one_that_we_may_not_read_is_a_fail
 }
 
 #[test]
+fn a_message_of_our_own_needs_no_right_of_its_group() {
+    let folder = spooled(b"x\r\n");
+    let path = folder.path().join(id().as_str());
+    set_mode(&path, 0o400);
+    let owner = nix::unistd::geteuid().as_raw();
+    let facts = nix::sys::stat::stat(&path).unwrap();
+    assert_eq!(judge(&facts, &[owner + 1, owner]), None);
+    assert_eq!(judge(&facts, &[owner, owner + 1]), Some(Poison::Unreadable), "one of smap's does");
+}
+
+#[test]
 fn what_is_opened_does_not_wait_and_goes_to_no_program_that_is_started() {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     let folder = spooled(&vec![b'x'; 70_000]);
