@@ -102,7 +102,7 @@ impl Account {
             Said::Nothing => None,
             Said::Taken(_) if Letter::fails(to) => match (copies, notices) {
                 (0, 0) if letter.from.is_empty() => None,
-                (0, 1..) if !letter.from.is_empty() && notices <= 1 + self.disturbances => None,
+                (0, 1..) if !letter.from.is_empty() && notices <= self.most_notices() => None,
                 _ => Some("I7 notification"),
             },
             Said::Taken(_) if copies == 0 => Some("I1 LOST"),
@@ -110,6 +110,12 @@ impl Account {
             Said::Taken(_) if copies > allowed => Some("I3 more than once"),
             Said::Taken(_) => None,
         }
+    }
+
+    /// A crash may come between the storing of a notification and the mark of its failure, so that there will be
+    /// another, and, from the second one on, also between the delivery of an earlier one and its removal.
+    fn most_notices(&self) -> usize {
+        (2 * self.disturbances).max(1)
     }
 
     fn torn(&self, copy: &Copy) -> Option<String> {
