@@ -45,7 +45,8 @@ Usage: crash CAMPAIGN [OPTION]...
   controls   programs with a fault: each has to be found
   trace      shows the system calls of a scenario
 
-  --filesystem NAME   ext4, ext4-writeback, xfs or btrfs; more than once for more (all of them)
+  --filesystem NAME   ext4, ext4-writeback, xfs or btrfs; more than once for more (all of them;
+                      kill, pairs and errno: none, and no power goes)
   --mailboxes         only the mailboxes are on it, and what was done in the spool is durable at once
   --names-stay        somebody else's sync has just made all names durable, and only data is lost
   --scenario NAME     only this one; more than once for more
@@ -154,7 +155,9 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
             match self.campaign.as_str() {
                 "controls" => controls::run(&mut report, self.control.as_deref()),
                 "trace" => self.show(&mut report),
-                "kill" | "pairs" | "errno" => self.on(Ground::Firm, &mut report),
+                "kill" | "pairs" | "errno" if self.filesystems.is_empty() => {
+                    self.on(Ground::Firm, &mut report)
+                }
                 _ => self.on_each_disk(&mut report),
             }
             if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
