@@ -34,34 +34,34 @@ fn named(name: &str) -> Scenario {
 
 fn nothing_is_lost_when_everything_is_killed() {
     assert_all_is_well(Ground::Firm, |world, report| {
-        campaign::kill(world, &named("accept-data-large"), some(6), report);
-        campaign::kill(world, &named("partial"), some(8), report);
-        campaign::kill(world, &named("recovery"), some(4), report);
+        campaign::kill(world, &named("accept-data-large"), some(4), report);
+        campaign::kill(world, &named("partial"), some(5), report);
+        campaign::kill(world, &named("recovery"), some(3), report);
     });
 }
 
 fn nothing_is_lost_when_the_power_goes_behind_a_reply() {
     assert_all_is_well(Ground::Whole(Filesystem::Ext4), |world, report| {
-        cuts::after_replies(world, some(8), report);
+        cuts::after_replies(world, some(6), report);
     });
 }
 
 fn nothing_is_lost_when_the_power_of_xfs_goes_behind_a_reply() {
     assert_all_is_well(Ground::Whole(Filesystem::Xfs), |world, report| {
-        cuts::after_replies(world, some(8), report);
+        cuts::after_replies(world, some(6), report);
     });
 }
 
 fn nothing_is_lost_when_the_power_goes_in_a_delivery() {
     assert_all_is_well(Ground::Mailboxes(Filesystem::Ext4), |world, report| {
-        campaign::kill(world, &named("maildir"), some(6), report);
-        campaign::kill(world, &named("mbox"), some(6), report);
+        campaign::kill(world, &named("maildir"), some(3), report);
+        campaign::kill(world, &named("mbox"), some(3), report);
     });
 }
 
 fn nothing_is_lost_when_a_call_fails() {
     assert_all_is_well(Ground::Firm, |world, report| {
-        campaign::errors(world, &named("accept-data"), some(12), report);
-        campaign::errors(world, &named("bounce"), some(12), report);
+        campaign::errors(world, &named("accept-data"), some(8), report);
+        campaign::errors(world, &named("bounce"), some(8), report);
     });
 }
