@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::copies::{Copy, Judged, Notice};
 use super::letters::{Letter, Said};
-use super::world::World;
+use super::world::{Ground, World};
 
 /// What is known of one run.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Account {
     disturbances: usize,
     /// A program was killed.
     killed: bool,
+    /// The power went.
+    power: bool,
     /// A text may have become a message though its client never heard so: the crash came behind its last octet.
     pub may_be_taken_unheard: bool,
 }
@@ -34,6 +36,7 @@ impl Account {
     pub fn disturbed(&mut self, world: &World, killed: bool) {
         self.disturbances += 1;
         self.killed |= killed;
+        self.power |= world.ground() != Ground::Firm;
         let (copies, _) = world.copies();
         for (letter, said) in &self.letters {
             let Said::Taken(id) = said else { continue };
@@ -113,9 +116,11 @@ impl Account {
     }
 
     /// A crash may come between the storing of a notification and the mark of its failure, so that there will be
-    /// another, and, from the second one on, also between the delivery of an earlier one and its removal.
+    /// another, and, from the second one on, also between the delivery of an earlier one and its removal. A power cut
+    /// brings back, of what was removed within a second, the message and every notification at once.
     fn most_notices(&self) -> usize {
-        (2 * self.disturbances).max(1)
+        let crashes = self.disturbances;
+        if self.power { (crashes + 1) * (crashes + 2) / 2 } else { (2 * crashes).max(1) }
     }
 
     fn torn(&self, copy: &Copy) -> Option<String> {
