@@ -225,7 +225,7 @@ impl Sink {
     pub fn forget(&self) {
         self.notes.received.lock().unwrap().clear();
         self.notes.lines.lock().unwrap().clear();
-        self.notes.open.lock().unwrap().drain(..).for_each(|stream| stream.shut_down());
+        self.notes.open.lock().unwrap().drain().for_each(|(_, stream)| stream.shut_down());
     }
 
     /// Waits until it has taken so many messages.
