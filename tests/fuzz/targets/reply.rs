@@ -14,7 +14,9 @@
 use std::collections::VecDeque;
 
 use libfuzzer_sys::fuzz_target;
-use smap_common::smtp::client::{Action, Dialect, Encryption, Input, Offers, Session, Transaction, Trouble, Verdict};
+use smap_common::smtp::client::{
+    Action, Dialect, Encryption, Input, Offers, Session, Transaction, Trouble, Verdict,
+};
 use smap_common::smtp::command::{Mail, Recipient};
 use smap_common::smtp::reply::{MAX_LINE, MAX_REPLY, MAX_TEXT, Reply, ReplyError, ReplyReader};
 use smap_common::status::Class;

@@ -1,9 +1,10 @@
 //! Exim (exim4-daemon-light).
 
+use std::fs;
 use std::net::IpAddr;
 use std::process::Command;
 
-use super::{HOST, MAX_SIZE, PORT, Room, joined};
+use super::{CERTIFICATE, HOST, KEY, MAX_SIZE, PORT, Room, joined};
 use crate::needs::Need::{self, Program, Root};
 
 pub(super) const NEEDS: &[Need] = &[
@@ -16,13 +17,15 @@ pub(super) const NEEDS: &[Need] = &[
 ];
 pub(super) const ROOM: (Option<&str>, &[&str]) = (Some("exim"), &["Debian-exim"]);
 
+const CONFIGURATION: &str = "etc/exim4/exim4.conf";
+
 pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {
     for folder in ["var/spool/exim4", "var/log/exim4"] {
         room.make_for("Debian-exim", folder, 0o750);
     }
     let addresses = joined(addresses, "", " ; ");
     room.write(
-        "etc/exim4/exim4.conf",
+        CONFIGURATION,
         &format!(
             "primary_hostname = {HOST}\n\
              exim_user = Debian-exim\n\
@@ -61,4 +64,12 @@ pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {
     let mut command = Command::new("exim4");
     command.arg("-bdf");
     command
+}
+
+/// Has it offer TLS.
+pub(super) fn encrypt(room: &Room) {
+    let known = fs::read_to_string(room.path(CONFIGURATION)).unwrap();
+    let offer =
+        format!("tls_advertise_hosts = *\ntls_certificate = /{CERTIFICATE}\ntls_privatekey = /{KEY}\n");
+    room.write(CONFIGURATION, &known.replace("tls_advertise_hosts =\n", &offer));
 }

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
+use crate::certificates::Identity;
 use crate::needs::Need;
 use crate::process::Process;
 use crate::{eventually, gateway, post, programs};
@@ -30,6 +31,9 @@ pub const MAX_SIZE: usize = 4 << 20;
 pub const PORT: u16 = 25;
 /// What they call themselves.
 pub const HOST: &str = "peer.example";
+/// What it has for TLS.
+const CERTIFICATE: &str = "etc/tls/certificate.pem";
+const KEY: &str = "etc/tls/key.pem";
 /// The users who have a mailbox.
 pub const USERS: [&str; 3] = ["b", "c", "d"];
 /// The first of the numbers that users get whom this machine does not have.
@@ -212,6 +216,24 @@ impl Server {
     #[must_use]
     pub fn running(kind: Kind) -> Self {
         let mut server = Self::new(kind, &["127.0.0.1"]);
+        server.start();
+        server
+    }
+
+    /// The same with TLS, and this for it.
+    ///
+    /// # Panics
+    /// Not every server is told here how it has TLS.
+    #[must_use]
+    pub fn encrypted(kind: Kind, identity: &Identity) -> Self {
+        let mut server = Self::new(kind, &["127.0.0.1"]);
+        server.room.write(CERTIFICATE, identity.pem());
+        server.room.write(KEY, &identity.key_pem());
+        match kind {
+            Kind::Postfix => postfix::encrypt(&server.room),
+            Kind::Exim => exim::encrypt(&server.room),
+            Kind::OpenSmtpd | Kind::Sendmail | Kind::Dovecot => panic!("{kind:?} is told nothing of TLS"),
+        }
         server.start();
         server
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::chown;
 use std::process::Command;
 
-use super::{HOST, MAX_SIZE, PORT, Room};
+use super::{CERTIFICATE, HOST, KEY, MAX_SIZE, PORT, Room};
 use crate::gateway::chmod;
 use crate::needs::Need::{self, Program, Root};
 
@@ -56,6 +56,15 @@ pub(super) fn prepare(room: &Room, addresses: &[IpAddr]) -> Command {
     let mut command = Command::new("/usr/lib/postfix/sbin/master");
     command.args(["-c", "/etc/postfix", "-d"]);
     command
+}
+
+/// Has it offer TLS.
+pub(super) fn encrypt(room: &Room) {
+    room.append(
+        "etc/postfix/main.cf",
+        &format!("smtpd_tls_security_level = may\nsmtpd_tls_chain_files = /{KEY}, /{CERTIFICATE}\n"),
+    );
+    room.append("etc/postfix/master.cf", "tlsmgr unix - - n 1000? 1 tlsmgr\n");
 }
 
 /// What the start script of the package makes.

@@ -2,6 +2,7 @@
 //!
 //! Each test has a network of its own. The servers are in `src/peers/`, with what they are told to refuse.
 
+mod encryption;
 mod exchangers;
 mod lmtp;
 
@@ -48,7 +49,10 @@ with_each_server! {
 }
 
 pub(crate) fn tests() -> Vec<Test> {
-    [with_each_server(), lmtp::tests(), exchangers::tests()].into_iter().flatten().collect()
+    [with_each_server(), lmtp::tests(), exchangers::tests(), encryption::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 const FROM: &str = "a@sender.example";
