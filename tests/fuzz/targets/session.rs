@@ -145,10 +145,8 @@ impl Run {
                     None
                 }
                 Action::Ask(question) => {
-                    if question == Question::Name {
-                        self.names_asked += 1;
-                        assert_eq!(self.names_asked, 1, "a name is asked for twice");
-                    }
+                    self.names_asked += u32::from(question == Question::Name);
+                    assert!(self.names_asked < 2, "a name is asked for twice");
                     self.transcript.asked.push(format!("{question:?}"));
                     let octet = self.answers.next().unwrap();
                     Some(answer(question, octet, &mut self.tickets, &mut self.recipients))

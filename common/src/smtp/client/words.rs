@@ -61,7 +61,7 @@ pub enum Action {
     SendText,
     /// Encrypt the connection.
     Handshake,
-    /// The transaction is over: a verdict for each recipient in its order. Then [`Session::proceed`] says how it
+    /// The transaction is over: a verdict for each recipient in its order. Then [`Session::proceed`](super::Session::proceed) says how it
     /// goes on.
     Done(Vec<Verdict>),
     /// Close the connection. With a trouble, it is no fault of a message.
