@@ -22,7 +22,7 @@ use smap_tests::model::Run;
 use smap_tests::model::disk::{Profile, Step, Tree};
 use smap_tests::model::judge::{Event, Known, Letter};
 use smap_tests::model::trace::{Timed, steps, watched};
-use smap_tests::needs::Need::Program;
+use smap_tests::needs::Need::{Program, Root};
 use smap_tests::needs::is_root;
 use smap_tests::post::{Post, Smapd, folder_of_smapd};
 use smap_tests::sink::{Act, Sink};
@@ -33,16 +33,16 @@ tests! {
     a_message_whose_sync_failed_is_never_back;
     a_250_before_the_sync_is_found;
     a_failed_sync_that_is_not_undone_is_found;
-    nothing_is_lost_whenever_the_power_goes: [Program("strace")];
-    what_a_strict_system_would_lose_is_known: [Program("strace")];
-    a_recovery_that_is_cut_off_loses_nothing: [Program("strace")];
-    a_session_that_does_not_sync_is_found: [Program("strace")];
-    a_reply_before_the_sync_is_found: [Program("strace")];
-    a_mark_before_the_delivery_is_found: [Program("strace")];
-    a_removal_before_the_notification_is_found: [Program("strace")];
-    a_mailbox_that_is_not_synced_is_found: [Program("strace")];
-    a_mailbox_that_publishes_before_it_syncs_is_found: [Program("strace")];
-    marks_and_removals_that_are_never_synced_are_found: [Program("strace")];
+    nothing_is_lost_whenever_the_power_goes: [Root, Program("strace")];
+    what_a_strict_system_would_lose_is_known: [Root, Program("strace")];
+    a_recovery_that_is_cut_off_loses_nothing: [Root, Program("strace")];
+    a_session_that_does_not_sync_is_found: [Root, Program("strace")];
+    a_reply_before_the_sync_is_found: [Root, Program("strace")];
+    a_mark_before_the_delivery_is_found: [Root, Program("strace")];
+    a_removal_before_the_notification_is_found: [Root, Program("strace")];
+    a_mailbox_that_is_not_synced_is_found: [Root, Program("strace")];
+    a_mailbox_that_publishes_before_it_syncs_is_found: [Root, Program("strace")];
+    marks_and_removals_that_are_never_synced_are_found: [Root, Program("strace")];
 }
 
 type Steps = Vec<Step<Event>>;

@@ -11,8 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use smap_tests::gateway::SMAPD_UID;
-use smap_tests::needs::Need::Program;
-use smap_tests::needs::is_root;
+use smap_tests::needs::Need::{Program, Root};
 use smap_tests::post::{Post, send};
 use smap_tests::process::run;
 use smap_tests::sink::{Act, Script, Sink};
@@ -29,7 +28,7 @@ tests! {
     a_program_that_hangs_delays_no_relayed_mail;
     deferred_mail_is_not_behind_all_new_mail;
     two_thousand_sessions_are_open_at_once;
-    more_destinations_than_descriptors_take_turns: [Program("prlimit")];
+    more_destinations_than_descriptors_take_turns: [Root, Program("prlimit")];
 }
 
 fn domain(name: &str, port: u16, options: &str) -> String {
@@ -283,10 +282,8 @@ fn more_destinations_than_descriptors_take_turns() {
     let most = open + DESTINATIONS + CONNECTIONS;
     let mut prlimit = Command::new(programs::peer("prlimit"));
     prlimit.arg(format!("--pid={pid}")).arg(format!("--nofile={most}:{most}"));
-    if is_root() {
-        // To take something from oneself needs no privilege.
-        prlimit.uid(SMAPD_UID).gid(SMAPD_UID);
-    }
+    // To take something from oneself needs no privilege.
+    prlimit.uid(SMAPD_UID).gid(SMAPD_UID);
     let limited = run(&mut prlimit, Stdio::null());
     assert_eq!(limited.code, 0, "{limited:?}");
     for number in 0..DESTINATIONS {
