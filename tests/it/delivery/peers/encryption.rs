@@ -15,16 +15,9 @@ macro_rules! with_both_servers {
     ($($behaviour:ident;)*) => {
         pub(super) fn tests() -> Vec<Test> {
             vec![$(
-                with_both_servers!(@ "::postfix::", Postfix, $behaviour),
-                with_both_servers!(@ "::exim::", Exim, $behaviour),
+                test_with!("::postfix::", Postfix, $behaviour),
+                test_with!("::exim::", Exim, $behaviour),
             )*]
-        }
-    };
-    (@ $server:literal, $kind:ident, $behaviour:ident) => {
-        Test {
-            name: concat!(module_path!(), $server, stringify!($behaviour)),
-            needs: Kind::$kind.needs(),
-            run: || network::alone(&[], || $behaviour(Kind::$kind)),
         }
     };
 }

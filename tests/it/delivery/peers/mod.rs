@@ -2,6 +2,17 @@
 //!
 //! Each test has a network of its own. The servers are in `src/peers/`, with what they are told to refuse.
 
+/// One of these tests, with one server, in a network of its own.
+macro_rules! test_with {
+    ($server:literal, $kind:ident, $behaviour:ident) => {
+        Test {
+            name: concat!(module_path!(), $server, stringify!($behaviour)),
+            needs: Kind::$kind.needs(),
+            run: || network::alone(&[], || $behaviour(Kind::$kind)),
+        }
+    };
+}
+
 mod encryption;
 mod exchangers;
 mod lmtp;
@@ -20,18 +31,11 @@ macro_rules! with_each_server {
     ($($behaviour:ident;)*) => {
         fn with_each_server() -> Vec<Test> {
             vec![$(
-                with_each_server!(@ "::postfix::", Postfix, $behaviour),
-                with_each_server!(@ "::exim::", Exim, $behaviour),
-                with_each_server!(@ "::opensmtpd::", OpenSmtpd, $behaviour),
-                with_each_server!(@ "::sendmail::", Sendmail, $behaviour),
+                test_with!("::postfix::", Postfix, $behaviour),
+                test_with!("::exim::", Exim, $behaviour),
+                test_with!("::opensmtpd::", OpenSmtpd, $behaviour),
+                test_with!("::sendmail::", Sendmail, $behaviour),
             )*]
-        }
-    };
-    (@ $server:literal, $kind:ident, $behaviour:ident) => {
-        Test {
-            name: concat!(module_path!(), $server, stringify!($behaviour)),
-            needs: Kind::$kind.needs(),
-            run: || network::alone(&[], || $behaviour(Kind::$kind)),
         }
     };
 }
