@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// A life that is shorter says nothing.
-const SAMPLES: usize = 12;
+/// A life that is shorter says nothing: sessions and destinations find their number first.
+const SAMPLES: usize = 240;
 /// By how much the last quarter of a life may exceed the second, beside half of it again: what is on its way at the
 /// time takes room too.
 const ROOM: Figures = Figures { kib: 12 * 1024, descriptors: 100 };
@@ -62,7 +62,7 @@ impl Watch {
         of_kind.max_by_key(|(_, samples)| samples.len()).and_then(|(_, samples)| samples.last().copied())
     }
 
-    /// The longest life of each kind.
+    /// The longest life of each kind, where it was long enough.
     pub(super) fn trends(&self) -> Vec<Trend> {
         let mut longest: BTreeMap<&str, (&'static str, &Vec<Figures>)> = BTreeMap::new();
         for ((what, _), samples) in &self.lives {
