@@ -7,6 +7,7 @@ pub mod clock;
 pub mod confine;
 pub mod envelope;
 pub mod exit;
+pub mod link;
 pub mod log;
 pub mod lookup;
 pub mod packet;

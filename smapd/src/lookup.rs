@@ -17,10 +17,9 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use netperm::site::Site;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket, socketpair};
+use smap_common::link::Link;
 use smap_common::log::Event;
 use smap_common::lookup::{Answered, Asked, Failure, Question};
-
-use crate::helper::Link;
 
 #[cfg(test)]
 mod tests;

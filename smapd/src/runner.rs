@@ -44,9 +44,10 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 use smap_common::confine::{self, SetId};
+use smap_common::link::{self, Link};
 use smap_common::packet::{Reader, Writer};
 
-use crate::helper::{self, Helper, Link};
+use crate::helper::Helper;
 
 pub use self::ending::{Ending, judge};
 
@@ -60,7 +61,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Octets of what a program says that are kept.
 const KEPT: usize = 2048;
 
-const _: () = assert!(KEPT * 4 < helper::MAX_PACKET);
+const _: () = assert!(KEPT * 4 < link::MAX_PACKET);
 
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]

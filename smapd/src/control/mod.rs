@@ -39,10 +39,11 @@ use nix::sys::socket::{
 };
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use slab::Slab;
+use smap_common::link::Link;
 use smap_common::log::Event;
 use smap_common::spool::Layout;
 
-use crate::helper::{Link, set_nonblocking};
+use crate::helper::set_nonblocking;
 
 mod operator;
 mod packet;

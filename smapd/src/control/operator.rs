@@ -11,10 +11,10 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
+use smap_common::link::Link;
 use smap_common::spool::QueueId;
 
 use super::packet::{Effect, Refusal, Reply, Request};
-use crate::helper::Link;
 
 /// Seconds for which smapd may say nothing.
 const PATIENCE: i64 = 60;

@@ -2,11 +2,9 @@
 //! has anything left over, or names what this version does not know is not read.
 #![deny(clippy::disallowed_methods)]
 
-use smap_common::spool::{Order, QueueId};
-
+use smap_common::link::MAX_PACKET;
 use smap_common::packet::{Reader, Writer};
-
-use crate::helper::MAX_PACKET;
+use smap_common::spool::{Order, QueueId};
 
 #[cfg(test)]
 mod tests;

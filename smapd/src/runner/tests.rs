@@ -199,7 +199,7 @@ fn a_hundred_of_the_longest_recipients_fit_and_more_than_a_packet_does_not() {
     let argv: Vec<&str> =
         std::iter::once("/bin/echo").chain(std::iter::repeat_n(recipient.as_str(), 100)).collect();
     assert_eq!(run(&argv, "").0, Ending::Exited(0));
-    let huge = "x".repeat(helper::MAX_PACKET);
+    let huge = "x".repeat(link::MAX_PACKET);
     let refused = runner.ask(&request(1, &["/bin/echo", &huge], LONG), body("").as_fd()).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
 }
