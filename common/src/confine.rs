@@ -30,16 +30,13 @@ mod missing;
 use self::credentials::has;
 use self::limits::limit;
 
-pub use self::calls::CREATE_ONLY;
+pub use self::calls::{CREATE_ONLY, Filter, HANDOVER};
 pub use self::credentials::{
     SetId, as_account, become_account, can_confine_in, keep_only_what_children_need,
 };
 pub use self::files::Reach;
 pub use self::limits::limit_program;
 pub use self::missing::Missing;
-
-/// Descriptors that a session needs at most: client, log, folder, one message, and a few to come.
-const MAX_DESCRIPTORS: u64 = 32;
 
 /// What a session's process is confined to.
 #[derive(Debug)]
@@ -52,6 +49,8 @@ pub struct Plan<'a> {
     pub incoming: BorrowedFd<'a>,
     /// Octets of the largest file that it may write.
     pub max_file: u64,
+    /// The system calls that it may make.
+    pub filter: &'a Filter,
 }
 
 /// Proof that this process is confined, and what could not be had.
@@ -106,7 +105,8 @@ fn refuse(step: &'static str, why: &'static str) -> ConfineError {
     ConfineError { step, cause: why.into() }
 }
 
-/// Confines this process for one session, for good. To be called when everything that the session needs is open.
+/// Confines this process for one session, for good. To be called when everything that the session needs is open, but
+/// for the client's connection where that is handed over later.
 ///
 /// # Errors
 /// A wall that must be there is not; the process must not read from the network.
@@ -125,13 +125,13 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
         (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, plan.max_file),
-        (Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS),
+        (Resource::RLIMIT_NOFILE, calls::MAX_DESCRIPTORS.unsigned_abs().into()),
     ])?;
     block(&[Signal::SIGXFSZ, Signal::SIGPIPE])?;
     let landlocked = files::to_creating_in(plan.incoming)?;
     missing.extend(landlocked.missing);
     log::settle();
-    seccompiler::apply_filter(&calls::filter(calls::SESSION).step("seccomp")?).step("seccomp")?;
+    plan.filter.apply()?;
     Ok(Confined { missing, landlock: landlocked.abi })
 }
 
@@ -151,8 +151,7 @@ pub fn confine_delivery<T>(
     missing.extend(landlocked.missing);
     let started = start().step("threads")?;
     limit(&[(Resource::RLIMIT_NPROC, 0), (Resource::RLIMIT_CORE, 0)])?;
-    seccompiler::apply_filter_all_threads(&calls::filter(calls::DELIVERY).step("seccomp")?)
-        .step("seccomp")?;
+    Filter::of(calls::DELIVERY)?.apply_to_all_threads()?;
     Ok((Confined { missing, landlock: landlocked.abi }, started))
 }
 
@@ -171,7 +170,7 @@ pub fn confine_lookup(ports: &[u16], mut missing: Vec<Missing>) -> Result<Confin
     let landlocked = files::to_reading(&NAMES, ports)?;
     missing.extend(landlocked.missing);
     log::settle();
-    seccompiler::apply_filter(&calls::filter(calls::LOOKUP).step("seccomp")?).step("seccomp")?;
+    Filter::of(calls::LOOKUP)?.apply()?;
     Ok(Confined { missing, landlock: landlocked.abi })
 }
 

@@ -7,10 +7,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
+use nix::unistd::close;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,22 @@ impl Link {
         Ok((Self(one), Self(other)))
     }
 
+    /// The same end on descriptor `number`, by which a filter knows it.
+    ///
+    /// # Errors
+    /// This process may not have such a descriptor, or has another one there.
+    #[expect(unsafe_code, reason = "the kernel gives descriptors as numbers")]
+    pub fn onto(self, number: RawFd) -> io::Result<Self> {
+        let moved = fcntl(&self.0, FcntlArg::F_DUPFD_CLOEXEC(number))?;
+        // SAFETY: the kernel has just put it into our table: nobody else knows of it.
+        let moved = unsafe { OwnedFd::from_raw_fd(moved) };
+        if moved.as_raw_fd() == number {
+            Ok(Self(moved))
+        } else {
+            Err(io::Error::other(format!("descriptor {number} is taken")))
+        }
+    }
+
     /// Sends one packet, and a descriptor with it.
     ///
     /// # Errors
@@ -85,6 +103,12 @@ impl Link {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Closes this end by the one call that this takes: a drop asks the kernel for more, in a debug build.
+    pub fn close(self) {
+        // It is closed whatever the kernel says.
+        let _nothing_to_do = close(self.0);
     }
 
     /// Takes the next packet; `None` when the other side is gone.

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use dlmalloc::GlobalDlmalloc;
 use lexopt::prelude::*;
 use netperm::schema::Listen;
 use smap::startup::{Prepared, close_standard_input_and_output};
@@ -14,6 +15,11 @@ use smap::{listen, one, replies};
 use smap_common::confine;
 use smap_common::exit::{Exit, Refusal};
 use smap_common::log::{self, Event, Target};
+
+/// Sessions are forked, and share each page that they do not write: what they allocate must lie together, not in the
+/// holes that reading the table has left.
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 const HELP: &str = "\
 smap receives mail: one session on descriptors 0 and 1, or its own listener.
@@ -87,6 +93,7 @@ fn listener(arguments: &Arguments) -> Exit {
 fn listener_life(arguments: &Arguments) -> Result<Exit, Refusal> {
     let table = arguments.table();
     let prepared = Prepared::load(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
+    let prepared = Box::new(prepared);
     let addresses = arguments.addresses(&prepared);
     if addresses.is_empty() {
         let what = "no address to listen on: --listen ADDR:PORT, or a listen line in the table";

@@ -1,17 +1,21 @@
-//! One session on an open connection: confine, serve, exit.
+//! One session: confine, serve, exit. Its connection is open from the beginning, or handed over later.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getpeername, getsockopt, setsockopt, sockopt,
+    SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getpeername, getsockopt, sockopt,
 };
+use smap_common::confine::{Confined, HANDOVER};
 use smap_common::envelope::Origin;
 use smap_common::exit::Exit;
+use smap_common::link::Link;
 use smap_common::log::Event;
 use smap_common::spool::QueueId;
 
+use crate::handover;
+use crate::names::Asker;
 use crate::replies::{self, Reply};
 use crate::server::{Service, serve};
 use crate::session::Session;
@@ -28,47 +32,86 @@ pub fn session(
     output: BorrowedFd<'_>,
     client: Option<SocketAddr>,
 ) -> ! {
-    serve_one(prepared, input, output, client).at_once()
+    confine_and_serve(prepared, input, output, client).at_once()
 }
 
-fn serve_one(
+/// The same for a process that has no client yet: it is confined first, and handed one over `link`; or none, and ends.
+pub fn spare(prepared: &Prepared, link: Link) -> ! {
+    wait_and_serve(prepared, link).at_once()
+}
+
+fn confine_and_serve(
     prepared: &Prepared,
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
     client: Option<SocketAddr>,
 ) -> Exit {
-    let site = &prepared.site;
-    let client = client.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port()));
-    // Replies are written whole; waiting for more to send only delays them. A pipe knows no such option.
-    let _not_a_socket = setsockopt(&output, sockopt::TcpNoDelay, &true);
-    let mut stream = Plain::new(input, output, site.smap.timeout);
-    let id = match QueueId::generate() {
-        Ok(id) => id,
-        Err(cause) => {
-            Event::Error { text: &cause }.log();
-            return turned_away(&mut stream, &misconfigured(prepared), Exit::TempFail);
-        }
-    };
+    let mut stream = Plain::new(input, output, prepared.site.smap.timeout);
     let asker = match prepared.asker_for(client) {
         Ok(asker) => asker,
         Err(why) => {
             Event::Error { text: &why }.log();
-            let reply = replies::no_service_without_name(&site.hostname.to_string());
+            let reply = replies::no_service_without_name(&prepared.site.hostname.to_string());
             return turned_away(&mut stream, &reply, Exit::TempFail);
         }
     };
-    let confined = match prepared.confine() {
+    match prepared.confine() {
+        Ok(confined) => serve_client(prepared, &confined, &mut stream, client, asker),
+        Err(error) => {
+            Event::Error { text: &error }.log();
+            turned_away(&mut stream, &misconfigured(prepared), Exit::NoPerm)
+        }
+    }
+}
+
+fn wait_and_serve(prepared: &Prepared, link: Link) -> Exit {
+    let confined = link.onto(HANDOVER).map_err(|error| error.to_string()).and_then(|link| {
+        let confined = prepared.confine().map_err(|error| error.to_string())?;
+        Ok((link, confined))
+    });
+    let (link, confined) = match confined {
         Ok(confined) => confined,
         Err(error) => {
             Event::Error { text: &error }.log();
-            return turned_away(&mut stream, &misconfigured(prepared), Exit::NoPerm);
+            return Exit::NoPerm;
         }
     };
+    match handover::receive(link) {
+        Ok(Some((connection, client))) => {
+            let mut stream = Plain::told(connection.as_fd(), prepared.site.smap.timeout);
+            // The end of the process closes the connection.
+            serve_client(prepared, &confined, &mut stream, Some(client), None).at_once()
+        }
+        // The listener has a new table, or has ended.
+        Ok(None) => Exit::Ok,
+        Err(error) => {
+            Event::Error { text: &error }.log();
+            Exit::TempFail
+        }
+    }
+}
+
+fn serve_client(
+    prepared: &Prepared,
+    confined: &Confined,
+    stream: &mut Plain<'_>,
+    client: Option<SocketAddr>,
+    asker: Option<Asker>,
+) -> Exit {
+    let id = match QueueId::generate() {
+        Ok(id) => id,
+        Err(cause) => {
+            Event::Error { text: &cause }.log();
+            return turned_away(stream, &misconfigured(prepared), Exit::TempFail);
+        }
+    };
+    let site = &prepared.site;
+    let client = client.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port()));
     let origin = Origin { client, ..Origin::default() };
     let session = Session::new(&site.hostname.to_string(), prepared.limits(), origin);
     let service =
         Service { table: &site.smap, hostname: &site.hostname, client, id, folder: &prepared.incoming };
-    serve(&confined, &service, session, &mut stream, asker);
+    serve(confined, &service, session, stream, asker);
     Exit::Ok
 }
 

@@ -25,7 +25,7 @@ use crate::stream::Stream;
 /// The same for one who has had its time.
 const LAST_WORDS_TO_THE_SLOW: Duration = Duration::from_secs(1);
 /// Octets read from the client at a time: commands are short, and an idle session costs little memory.
-const FIRST_READ: usize = 2 * 1024;
+const FIRST_READ: usize = 1024;
 /// Octets read at a time from a client that has more to say.
 const READ: usize = 32 * 1024;
 

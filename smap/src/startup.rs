@@ -13,7 +13,7 @@ use netperm::site::Site;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
-use smap_common::confine::{ConfineError, Confined, Plan, as_account, confine};
+use smap_common::confine::{ConfineError, Confined, Filter, Plan, as_account, calls, confine};
 use smap_common::envelope::MAX_ENVELOPE;
 use smap_common::log::Event;
 use smap_common::spool::Incoming;
@@ -33,6 +33,8 @@ pub struct Prepared {
     pub site: Site,
     /// `incoming/`, opened.
     pub incoming: Incoming,
+    /// The system calls of a session.
+    filter: Filter,
 }
 
 /// Why no session can begin: each line names a file and what is wrong with it.
@@ -78,7 +80,8 @@ impl Prepared {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let incoming = open(&path, flags, Mode::empty())
             .map_err(|errno| lines(format!("{}: {}", path.display(), errno.desc())))?;
-        Ok(Self { site, incoming: Incoming::new(incoming) })
+        let filter = Filter::of(calls::SESSION).map_err(|error| lines(error.to_string()))?;
+        Ok(Self { site, incoming: Incoming::new(incoming), filter })
     }
 
     /// What the table allows a session.
@@ -100,7 +103,7 @@ impl Prepared {
     /// # Errors
     /// There is nobody to ask whether the client may connect: the rule, and why.
     pub fn asker_for(&self, client: Option<SocketAddr>) -> Result<Option<Asker>, String> {
-        let client = Client { address: client.map(|client| client.ip()), name: ClientName::NotAsked };
+        let client = without_name(client);
         let Some(rule) = policy::may_need_name(&self.site.smap, &client) else { return Ok(None) };
         let asker = self.asker(FOR_A_SESSION).map(Some).map_err(|why| format!("{rule}: {why}"));
         match asker {
@@ -110,6 +113,12 @@ impl Prepared {
             }
             asker => asker,
         }
+    }
+
+    /// Whether a rule may need the name of this client: its process needs somebody to ask, then.
+    #[must_use]
+    pub fn may_need_name(&self, client: SocketAddr) -> bool {
+        policy::may_need_name(&self.site.smap, &without_name(Some(client))).is_some()
     }
 
     /// Why no client's name can be looked up, where there is a rule that may need it: the rule, and why.
@@ -139,8 +148,13 @@ impl Prepared {
             root: self.site.layout.root(),
             incoming: self.incoming.as_fd(),
             max_file: self.site.smap.maxbytes.saturating_add(envelope),
+            filter: &self.filter,
         })
     }
+}
+
+fn without_name(client: Option<SocketAddr>) -> Client {
+    Client { address: client.map(|client| client.ip()), name: ClientName::NotAsked }
 }
 
 /// Descriptors 0 and 1 of a program that serves no client on them.

@@ -53,14 +53,23 @@ impl<'fd> Plain<'fd> {
         Self { input, output, told }
     }
 
+    /// A socket whose kernel was told before.
+    #[must_use]
+    pub fn told(socket: BorrowedFd<'fd>, patience: Duration) -> Self {
+        Self { input: socket, output: socket, told: Some(patience) }
+    }
+
     /// Whether a call that waits in the kernel waits no longer than so.
     fn is_kernel_within(&self, patience: Duration) -> bool {
         self.told.is_some_and(|told| told <= patience)
     }
 }
 
-/// Has the kernel end a call that waits too long.
-fn tell(input: BorrowedFd<'_>, output: BorrowedFd<'_>, patience: Duration) -> nix::Result<()> {
+/// Has the kernel end a call that waits too long, and send what is written at once: replies are written whole, and
+/// waiting for more would only delay them.
+pub(crate) fn tell(input: BorrowedFd<'_>, output: BorrowedFd<'_>, patience: Duration) -> nix::Result<()> {
+    // A pipe, or a socket of the machine, knows no such option.
+    let _no_tcp = setsockopt(&output, sockopt::TcpNoDelay, &true);
     let most = TimeVal::milliseconds(i64::try_from(patience.as_millis().max(1)).unwrap_or(i64::MAX));
     setsockopt(&input, sockopt::ReceiveTimeout, &most)?;
     setsockopt(&output, sockopt::SendTimeout, &most)
@@ -126,7 +135,8 @@ impl Stream for Plain<'_> {
 
     fn finish(&mut self, patience: Duration) {
         let until = Instant::now() + patience;
-        let (mut buffer, mut left) = ([0; 4096], UNHEARD);
+        // Not on the stack: a session that never comes here would have the page too.
+        let (mut buffer, mut left) = (vec![0; 4096], UNHEARD);
         // A pipe takes nothing back.
         let mut goes_on = shutdown(self.output.as_raw_fd(), Shutdown::Write).is_ok();
         while goes_on && left > 0 && Instant::now() < until {

@@ -42,7 +42,7 @@ fn status(pid: Pid, field: &str) -> String {
     line.expect("the kernel knows the field").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn assert_walls(pid: Pid) {
+pub(crate) fn assert_walls(pid: Pid) {
     for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         assert_eq!(status(pid, set), "0000000000000000", "{set}");
     }
@@ -50,7 +50,7 @@ fn assert_walls(pid: Pid) {
     assert_eq!(status(pid, "Seccomp"), "2");
 }
 
-fn assert_is_smap(pid: Pid) {
+pub(crate) fn assert_is_smap(pid: Pid) {
     let four_times = vec![SMAP_UID.to_string(); 4].join(" ");
     assert_eq!(status(pid, "Uid"), four_times);
     assert_eq!(status(pid, "Gid"), four_times);
@@ -112,7 +112,7 @@ fn descriptors_of_whoever_starts_it_are_closed() {
     assert!(links.iter().all(|(_, link)| link != "/dev/zero"), "{links:?}");
 }
 
-fn descriptors(pid: Pid) -> Vec<(u32, String)> {
+pub(crate) fn descriptors(pid: Pid) -> Vec<(u32, String)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there");
     // Other tests open and close files of this program meanwhile.
     let named = entries.filter_map(|entry| {

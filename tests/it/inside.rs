@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
-use smap_common::confine::calls;
+use smap_common::confine::{HANDOVER, calls};
 use smap_tests::gateway::{Gateway, Listener, SMAP_UID, SMAPD_UID};
 use smap_tests::needs::Need::Root;
 use smap_tests::post::Post;
@@ -29,6 +29,7 @@ tests! {
     the_texts_count_the_calls_as_the_golden_files_do;
     the_calls_of_smap_lookup_are_the_golden_ones: [Root];
     a_session_opens_files_with_one_set_of_flags_only: [Root];
+    a_session_is_handed_nothing: [Root];
     no_memory_becomes_code: [Root];
     smapd_has_sockets_of_tcp_and_of_the_machine_only: [Root];
     smapd_sends_nothing_before_it_is_connected: [Root];
@@ -110,14 +111,22 @@ fn assert_killed(tries: &[Try<Victim>]) {
 /// The calls that get through with some of these arguments, each with whether with all.
 fn calls_through(filter: &Filter) -> Vec<(u64, bool)> {
     const X32: u64 = 0x4000_0000;
-    let arguments =
-        [[0; 6], [u64::MAX; 6], [0, 0, flags(CREATE_ONLY), 0, 0, 0], [flags(libc::AF_UNIX), 0, 0, 0, 0, 0]];
+    let arguments = [
+        [0; 6],
+        [u64::MAX; 6],
+        [0, 0, flags(CREATE_ONLY), 0, 0, 0],
+        [flags(libc::AF_UNIX), 0, 0, 0, 0, 0],
+        [flags(HANDOVER), 0, 0, 0, 0, 0],
+    ];
     let numbers = (0..600).chain(X32..X32 + 600).chain([u64::from(u32::MAX)]);
     let tried = numbers.map(|number| {
         let through = arguments.iter().filter(|arguments| filter.lets_through(number, **arguments)).count();
         (number, through)
     });
-    tried.filter(|(_, through)| *through > 0).map(|(number, through)| (number, through == 4)).collect()
+    tried
+        .filter(|(_, through)| *through > 0)
+        .map(|(number, through)| (number, through == arguments.len()))
+        .collect()
 }
 
 /// What a line of a golden file says of calls that kernels since Linux 6.14 answer before any filter is asked; by
@@ -189,6 +198,19 @@ fn a_session_opens_files_with_one_set_of_flags_only() {
     for bit in 0..32 {
         assert!(!lets(flags(CREATE_ONLY) ^ (1 << bit)), "bit {bit}");
     }
+}
+
+/// Its own connection was handed to it perhaps, on a descriptor that is closed since.
+fn a_session_is_handed_nothing() {
+    let mut victim = Victim::new();
+    let filter = victim.filter();
+    let lets = |descriptor: u64| filter.lets_through(number(libc::SYS_recvmsg), [descriptor, 0, 0, 0, 0, 0]);
+    assert!(
+        (0..1024).chain([u64::MAX]).all(|descriptor| lets(descriptor) == (descriptor == flags(HANDOVER)))
+    );
+    let room = victim.taken.room();
+    let handed = victim.taken.call(libc::SYS_recvmsg, &[flags(HANDOVER), room, 0]);
+    assert_eq!(handed, Outcome::Refused(Errno::EBADF));
 }
 
 fn no_memory_becomes_code() {

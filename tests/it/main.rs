@@ -27,6 +27,7 @@ mod listener;
 mod lookup;
 mod model;
 mod names;
+mod spares;
 mod starting;
 mod superservers;
 
@@ -45,6 +46,7 @@ fn main() {
     let with_needs = [
         starting::tests(),
         listener::tests(),
+        spares::tests(),
         lookup::tests(),
         lookup::service::tests(),
         names::tests(),

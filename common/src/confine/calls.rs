@@ -6,6 +6,7 @@
 //! nothing. The lists are committed once more as the kernel enforces them (`tests/golden/*.calls`).
 
 use std::collections::BTreeMap;
+use std::os::fd::RawFd;
 
 use nix::fcntl::OFlag;
 use seccompiler::SeccompCmpArgLen::Dword;
@@ -13,6 +14,8 @@ use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch,
 };
+
+use super::{ConfineError, Step};
 
 /// The number of a system call.
 pub type Number = libc::c_long;
@@ -39,8 +42,17 @@ impl Calls {
 /// A session in progress.
 pub const SESSION: Calls = Calls(&[OF_SESSION]);
 
+/// The descriptor on which a process that was confined before there was a client is handed the connection: the last
+/// one that it may have. It is closed before the client is heard, and could be opened again only as a file, on which
+/// nobody hands over anything.
+pub const HANDOVER: RawFd = MAX_DESCRIPTORS - 1;
+
+/// Descriptors that a session needs at most: client, log, folder, one message, and a few to come.
+pub(super) const MAX_DESCRIPTORS: RawFd = 32;
+
 const OF_SESSION: &[(Number, When)] = &[
     // The client, the log.
+    (libc::SYS_recvmsg, When::OnHandover),
     (libc::SYS_read, When::Always),
     (libc::SYS_write, When::Always),
     (libc::SYS_ppoll, When::Always),
@@ -155,6 +167,8 @@ pub enum When {
     Always,
     /// `openat` with exactly [`CREATE_ONLY`].
     CreatesOnly,
+    /// On [`HANDOVER`] only.
+    OnHandover,
     /// `mmap` and `mprotect` of memory that is not code.
     NotExecutable,
     /// `socket` for TCP, or of the machine: Landlock judges connections of TCP, and no datagram or other stream.
@@ -173,6 +187,7 @@ impl When {
         match self {
             Self::Always => Ok(Vec::new()),
             Self::CreatesOnly => Ok(vec![rule(&[is(2, CREATE_ONLY.bits())])?]),
+            Self::OnHandover => Ok(vec![rule(&[is(0, HANDOVER)])?]),
             Self::NotExecutable => Ok(vec![rule(&[has(2, libc::PROT_EXEC, 0)])?]),
             Self::NotFastOpen { flags } => Ok(vec![rule(&[has(flags, libc::MSG_FASTOPEN, 0)])?]),
             Self::InternetSocket => [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
@@ -215,11 +230,31 @@ fn rule(conditions: &[Condition]) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
-/// The program that lets exactly these calls through.
-///
-/// # Errors
-/// There is none for this architecture.
-pub fn filter(calls: Calls) -> Result<BpfProgram, BackendError> {
+/// The program for the kernel that lets exactly these calls through.
+#[derive(Debug)]
+pub struct Filter(BpfProgram);
+
+impl Filter {
+    /// Makes it; that takes memory and time, and is done best before there is a process for each client.
+    ///
+    /// # Errors
+    /// There is none for this architecture.
+    pub fn of(calls: Calls) -> Result<Self, ConfineError> {
+        program(calls).map(Self).step("seccomp")
+    }
+
+    /// For this thread and all that it starts, for good.
+    pub(super) fn apply(&self) -> Result<(), ConfineError> {
+        seccompiler::apply_filter(&self.0).step("seccomp")
+    }
+
+    /// For all threads of this process.
+    pub(super) fn apply_to_all_threads(&self) -> Result<(), ConfineError> {
+        seccompiler::apply_filter_all_threads(&self.0).step("seccomp")
+    }
+}
+
+fn program(calls: Calls) -> Result<BpfProgram, BackendError> {
     let rules: Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> =
         calls.iter().map(|(call, when)| Ok((call, when.rules()?))).collect();
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;

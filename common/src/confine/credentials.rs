@@ -92,7 +92,8 @@ fn verify_ids(account: &Account) -> Result<(), ConfineError> {
 }
 
 /// Gives up all capabilities but those that confining a child in `root` needs: the listener's state after its
-/// ports are bound. A spool that only its one user may enter, as in old tables, takes one more than others.
+/// ports are bound. A spool that only its one user may enter, as in old tables, takes one more than others. None can
+/// be had by starting a program: what this process does once, its children need not do each.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -102,6 +103,8 @@ pub fn keep_only_what_children_need(root: &Path) -> Result<(), ConfineError> {
     if is_closed_to_others(root) {
         needed.push(CAP_DAC_READ_SEARCH);
     }
+    // What could not be had, each session finds and names.
+    let _missing = empty_bounding_set()?;
     let kept = caps::read(None, CapSet::Permitted).step("capabilities")?;
     let kept = kept.into_iter().filter(|capability| needed.contains(capability)).collect();
     caps::set(None, CapSet::Effective, &kept).step("effective capabilities")?;

@@ -1,6 +1,6 @@
 use std::io::Read;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 
 use super::*;
 
@@ -41,4 +41,14 @@ fn a_full_link_does_not_make_the_sender_wait() {
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let refused = std::iter::repeat_with(|| ours.send(&[0; 1000], None)).find_map(Result::err).unwrap();
     assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn an_end_is_moved_to_a_number_that_is_free_and_to_no_other() {
+    const FREE: RawFd = 900;
+    let (ours, theirs) = Link::pair().unwrap();
+    let ours = ours.onto(FREE).unwrap();
+    assert_eq!(ours.as_fd().as_raw_fd(), FREE);
+    assert!(theirs.onto(FREE).is_err());
+    assert!(ours.receive().unwrap().is_none());
 }

@@ -1,9 +1,9 @@
 //! `smap --listen`: accepts, counts, forks. It reads no byte from the network.
 //!
 //! Decides who is too many. Guarantees that a session has a process of its own, which is confined before it
-//! reads, and that neither a new table nor the end of the listener disturbs a session in progress.
+//! reads, and that neither a new table nor the end of the listener disturbs a session in progress. A few of these
+//! processes are made before their clients come: confinement takes longer than all else until the greeting.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,27 +13,31 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, listen, send, setsockopt,
-    socket, sockopt,
-};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{MsgFlags, send};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use smap_common::confine;
 use smap_common::exit::Exit;
+use smap_common::link::Link;
 use smap_common::log::Event;
+use smap_common::spool::QueueId;
 
+use self::sessions::Sessions;
+use self::sockets::{block_signals, open};
+use self::spares::Spares;
 use crate::one;
 use crate::replies::{self, Reply};
 use crate::startup::Prepared;
+
+mod sessions;
+mod sockets;
+mod spares;
 
 /// How long sessions are waited for after SIGTERM; then they go on without the listener.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
 /// How long nobody is accepted after the system had no room.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Connections that the kernel holds for us.
-const BACKLOG: i32 = 1024;
 
 /// Why there is no listener.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl std::fmt::Display for ListenError {
 ///
 /// # Errors
 /// A port cannot be bound, or the kernel has nothing left for us.
-pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result<Exit, ListenError> {
+pub fn run(table: &Path, prepared: Box<Prepared>, addresses: &[SocketAddr]) -> Result<Exit, ListenError> {
     let signals = block_signals().map_err(|errno| ListenError(errno.to_string()))?;
     let listeners = addresses
         .iter()
@@ -63,12 +67,15 @@ pub fn run(table: &Path, prepared: Prepared, addresses: &[SocketAddr]) -> Result
         }
     }
     warn_of_missing_names(&prepared);
+    // How random numbers are had is found out here, once, and not by each session.
+    let _unused = QueueId::generate().map_err(|cause| ListenError(cause.to_string()))?;
     let server = Listener {
         table,
         prepared,
         listeners,
         signals,
         sessions: Sessions::default(),
+        spares: Spares::default(),
         stopping: None,
         paused_until: None,
     };
@@ -83,67 +90,13 @@ fn warn_of_missing_names(prepared: &Prepared) {
     }
 }
 
-/// The signals that the loop reads like any other input.
-fn block_signals() -> nix::Result<SignalFd> {
-    let signals: SigSet =
-        [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
-    signals.thread_block()?;
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-}
-
-fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    // `[::]` alone takes IPv4 too; beside an IPv4 listener of the same port it must not.
-    if all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) && address.is_ipv6() {
-        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
-    }
-    bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrStorage::from(address))?;
-    listen(&fd, Backlog::new(BACKLOG)?)?;
-    let listener = TcpListener::from(fd);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Who is being served.
-#[derive(Debug, Default)]
-struct Sessions {
-    hosts: HashMap<Pid, IpAddr>,
-    counts: HashMap<IpAddr, u32>,
-}
-
-impl Sessions {
-    fn add(&mut self, pid: Pid, host: IpAddr) {
-        self.hosts.insert(pid, host);
-        *self.counts.entry(host).or_default() += 1;
-    }
-
-    fn remove(&mut self, pid: Pid) {
-        let Some(host) = self.hosts.remove(&pid) else { return };
-        if let Some(count) = self.counts.get_mut(&host) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&host);
-            }
-        }
-    }
-
-    fn of(&self, host: IpAddr) -> u32 {
-        self.counts.get(&host).copied().unwrap_or_default()
-    }
-
-    fn all(&self) -> u32 {
-        u32::try_from(self.hosts.len()).unwrap_or(u32::MAX)
-    }
-}
-
 struct Listener<'a> {
     table: &'a Path,
-    prepared: Prepared,
+    prepared: Box<Prepared>,
     listeners: Vec<TcpListener>,
     signals: SignalFd,
     sessions: Sessions,
+    spares: Spares,
     /// Set by SIGTERM: until when sessions are waited for.
     stopping: Option<Instant>,
     /// Set by a failing accept: until when nobody is accepted.
@@ -155,9 +108,15 @@ impl Listener<'_> {
         while !self.is_over() {
             let ready = self.wait()?;
             self.read_signals()?;
+            if ready.is_empty()
+                && self.wants_spare()
+                && let Some(link) = self.make_spare()
+            {
+                self.become_child(Child::Spare(link));
+            }
             for index in ready {
                 if let Some((stream, client)) = self.accept(index) {
-                    self.become_session(stream, client);
+                    self.become_child(Child::Session(stream, client));
                 }
             }
         }
@@ -172,15 +131,16 @@ impl Listener<'_> {
         self.stopping.is_some_and(|until| self.sessions.all() == 0 || until <= Instant::now())
     }
 
-    /// Waits for clients and signals; says which listeners have a client.
+    /// Waits for clients and signals, unless there is something else to do; says which listeners have a client.
     fn wait(&self) -> io::Result<Vec<usize>> {
         let now = Instant::now();
         let pause = self.paused_until.filter(|until| *until > now);
         let wanted = if pause.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener.as_fd(), wanted)));
-        let left =
-            pause.into_iter().chain(self.stopping).min().map(|until| until.saturating_duration_since(now));
+        let work = self.wants_spare().then_some(now);
+        let until = pause.into_iter().chain(self.stopping).chain(work).min();
+        let left = until.map(|until| until.saturating_duration_since(now));
         let patience =
             left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         match poll(&mut fds, patience) {
@@ -205,9 +165,9 @@ impl Listener<'_> {
     fn reap(&mut self) {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, _)) => self.sessions.remove(pid),
+                Ok(WaitStatus::Exited(pid, _)) => self.forget(pid),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    self.sessions.remove(pid);
+                    self.forget(pid);
                     Event::Error { text: &format_args!("session process {pid} died of {signal}") }.log();
                 }
                 Err(Errno::EINTR) => {}
@@ -216,9 +176,14 @@ impl Listener<'_> {
         }
     }
 
+    fn forget(&mut self, pid: Pid) {
+        self.sessions.remove(pid);
+        self.spares.remove(pid);
+    }
+
     /// A new table is for new sessions; a broken one is not used.
     fn reload(&mut self) {
-        match Prepared::load(self.table) {
+        match Prepared::load(self.table).map(Box::new) {
             Ok(prepared) if !confine::can_confine_in(prepared.site.layout.root()) => {
                 let (table, root) = (self.table.display(), prepared.site.layout.root().display());
                 let what = "is closed to a listener that was started without it: start it anew";
@@ -227,6 +192,7 @@ impl Listener<'_> {
             }
             Ok(prepared) => {
                 self.prepared = prepared;
+                self.spares = Spares::default();
                 Event::Said { text: "the table was read again" }.log();
                 warn_of_missing_names(&self.prepared);
             }
@@ -242,10 +208,32 @@ impl Listener<'_> {
         let sessions = self.sessions.all();
         Event::Said { text: &format!("stopping; {sessions} sessions may go on to their end") }.log();
         self.listeners.clear();
+        self.spares = Spares::default();
         self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
     }
 
-    /// Takes a client and forks; in the new process it gives the client back.
+    fn wants_spare(&self) -> bool {
+        self.stopping.is_none() && self.spares.is_short()
+    }
+
+    /// Forks a process for a client to come; in the new process it gives the link on which that one will come.
+    fn make_spare(&mut self) -> Option<Link> {
+        let made = Link::pair().and_then(|pair| Ok((pair, fork_session()?)));
+        match made {
+            Ok(((_, theirs), ForkResult::Child)) => Some(theirs),
+            Ok(((ours, _), ForkResult::Parent { child })) => {
+                self.spares.add(child, ours);
+                None
+            }
+            // Whoever comes gets a process of his own, or is told that there is no room.
+            Err(_) => {
+                self.spares.pause();
+                None
+            }
+        }
+    }
+
+    /// Takes a client, and hands it over or forks; in a new process it gives the client back.
     fn accept(&mut self, index: usize) -> Option<(TcpStream, SocketAddr)> {
         // A signal may have closed the listeners meanwhile.
         let (stream, client) = match self.listeners.get(index)?.accept() {
@@ -260,6 +248,12 @@ impl Listener<'_> {
         let host = client.ip().to_canonical();
         if let Some(refusal) = self.too_many(host) {
             turn_away(&stream, client, &refusal);
+            return None;
+        }
+        if !self.prepared.may_need_name(client)
+            && let Some(pid) = self.spares.hand_over(&stream, client, self.prepared.site.smap.timeout)
+        {
+            self.sessions.add(pid, host);
             return None;
         }
         match fork_session() {
@@ -307,14 +301,27 @@ impl Listener<'_> {
     }
 
     /// The rest of the life of a forked process: one session.
-    fn become_session(self, stream: TcpStream, client: SocketAddr) -> ! {
-        let Self { prepared, listeners, signals, .. } = self;
-        drop((listeners, signals));
+    fn become_child(self, child: Child) -> ! {
+        let Self { prepared, listeners, signals, spares, .. } = self;
+        drop((listeners, signals, spares));
         // A session that is told to end may end at any moment: what it has not acknowledged is not lost.
         let _stays_deaf = SigSet::all().thread_unblock();
-        let stream = OwnedFd::from(stream);
-        one::session(&prepared, stream.as_fd(), stream.as_fd(), Some(client))
+        match child {
+            Child::Spare(link) => one::spare(&prepared, link),
+            Child::Session(stream, client) => {
+                let stream = OwnedFd::from(stream);
+                one::session(&prepared, stream.as_fd(), stream.as_fd(), Some(client))
+            }
+        }
     }
+}
+
+/// What a forked process has.
+enum Child {
+    /// Nobody yet, and where a client will come from.
+    Spare(Link),
+    /// A client.
+    Session(TcpStream, SocketAddr),
 }
 
 #[expect(unsafe_code, reason = "there is no other way to a new process without a new program")]
