@@ -94,6 +94,7 @@ enum Place {
 #[derive(Debug, Default)]
 struct Notes {
     received: Mutex<Vec<Received>>,
+    unheard: Mutex<Vec<String>>,
     lines: Mutex<Vec<(usize, String)>>,
     handshakes: Mutex<Vec<Handshake>>,
     /// Connections whose end the client announced, as TLS has it.
@@ -281,24 +282,37 @@ impl Sink {
         std::mem::take(&mut *self.notes.received.lock().unwrap())
     }
 
-    /// Ends it with its connections; what it has taken and nobody has asked for.
+    /// The recipients for whom it has taken a text and could not say so before the connection was over; forgets them.
+    /// Of what was received before, all of them are known.
+    ///
+    /// # Panics
+    /// Never.
     #[must_use]
-    pub fn stop(self) -> Vec<Received> {
-        let notes = Arc::clone(&self.notes);
-        drop(self);
-        eventually("nobody works for it any more", || (Arc::strong_count(&notes) == 1).then_some(()));
-        std::mem::take(&mut *notes.received.lock().unwrap())
+    pub fn take_unheard(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.unheard.lock().unwrap())
     }
-}
 
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.notes.stopped.store(true, Ordering::SeqCst);
+    /// Ends all its connections, and takes no more.
+    pub fn stop(&self) {
+        self.end();
+        eventually("nobody works for it any more", || (Arc::strong_count(&self.notes) == 1).then_some(()));
+    }
+
+    fn end(&self) {
+        if self.notes.stopped.swap(true, Ordering::SeqCst) {
+            return;
+        }
         // It waits for one more.
         match &self.place {
             Place::Tcp(address) => drop(TcpStream::connect(address)),
             Place::Unix(path) => drop(UnixStream::connect(path)),
         }
         self.notes.open.lock().unwrap().values().for_each(Stream::shut_down);
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use smap_tests::soak::{Settings, run};
 use smap_tests::{process, programs};
 
-const USAGE: &str = "soak [--minutes N | --seconds N] [--clients N] [--seed N] [--report FILE]";
+const USAGE: &str = "soak [--minutes N | --seconds N] [--clients N] [--seed N] [--report FILE] [--log FILE]";
 
 fn main() -> ExitCode {
     let Some(settings) = settings(std::env::args().skip(1)) else {
@@ -23,7 +23,8 @@ fn main() -> ExitCode {
 }
 
 fn settings(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
-    let mut settings = Settings { length: Duration::from_mins(60), seed: 1, clients: 6, report: None };
+    let mut settings =
+        Settings { length: Duration::from_mins(60), seed: 1, clients: 6, report: None, log: None };
     while let Some(name) = arguments.next() {
         let value = arguments.next()?;
         match name.as_str() {
@@ -31,6 +32,7 @@ fn settings(mut arguments: impl Iterator<Item = String>) -> Option<Settings> {
             "--seconds" => settings.length = Duration::from_secs(value.parse().ok()?),
             "--clients" => settings.clients = value.parse().ok()?,
             "--seed" => settings.seed = value.parse().ok()?,
+            "--log" => settings.log = Some(PathBuf::from(value)),
             "--report" => settings.report = Some(PathBuf::from(value)),
             _ => return None,
         }

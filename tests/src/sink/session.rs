@@ -32,6 +32,8 @@ pub(super) struct Session<'a> {
     notes: &'a Notes,
     sender: String,
     recipients: Vec<String>,
+    /// Those for whom a text was taken, and that is not said yet.
+    untold: Vec<String>,
 }
 
 /// The connection is over.
@@ -52,11 +54,22 @@ impl<'a> Session<'a> {
         notes: &'a Notes,
     ) -> Self {
         let stream = BufReader::new(stream);
-        Self { number, stream, dialect, tls, notes, sender: String::new(), recipients: Vec::new() }
+        Self {
+            number,
+            stream,
+            dialect,
+            tls,
+            notes,
+            sender: String::new(),
+            recipients: Vec::new(),
+            untold: Vec::new(),
+        }
     }
 
     pub(super) fn run(mut self, script: &impl Script) {
         let _over = self.live(script);
+        // Before the client can know that it is over.
+        self.notes.unheard.lock().unwrap().append(&mut self.untold);
         self.stream.get_ref().shut_down();
     }
 
@@ -142,6 +155,7 @@ impl<'a> Session<'a> {
                 let taken = self.would_say(&act, "250 2.0.0 taken").starts_with('2');
                 self.note(if taken { recipients } else { Vec::new() }, wire);
                 self.act(act, "250 2.0.0 taken")?;
+                self.untold.clear();
             }
             Dialect::Lmtp => {
                 let acts: Vec<Act> =
@@ -153,15 +167,18 @@ impl<'a> Session<'a> {
                 });
                 self.note(recipients, wire);
                 for act in acts {
-                    self.act(act, "250 2.0.0 taken")?;
+                    if self.act(act, "250 2.0.0 taken")?.starts_with('2') {
+                        self.untold.remove(0);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn note(&self, recipients: Vec<String>, wire: Vec<u8>) {
+    fn note(&mut self, recipients: Vec<String>, wire: Vec<u8>) {
         if !recipients.is_empty() {
+            self.untold.clone_from(&recipients);
             let (sender, text) = (self.sender.clone(), unstuffed(&wire));
             let received = Received { connection: self.number, sender, recipients, text, wire };
             self.notes.received.lock().unwrap().push(received);

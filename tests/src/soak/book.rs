@@ -2,21 +2,15 @@
 //!
 //! A message that was acknowledged has to come whole to each recipient, or its sender has to be told; one that was
 //! refused may not come at all; of one whose client was cut off nobody knows, but it comes whole or not at all. A
-//! second copy needs an excuse: a process was killed, or a connection cut, about when the first one came.
+//! second copy needs an excuse of its own: a server that could not say that it had taken the first, or a smapd that
+//! ended before it had marked it.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::letter::{Letter, Print, is_nobody, whose, with_bare_ends};
-
-/// How long after a first copy a kill excuses a second one: until smapd has heard that the first was taken, and has
-/// written it down.
-const WINDOW: Duration = Duration::from_secs(5);
-/// How much earlier than it was seen a copy may have come.
-const SEEN_LATE: Duration = Duration::from_secs(2);
-/// How long a notification may have been on its way, since a kill that has another made.
-const UNDER_WAY: Duration = Duration::from_mins(2);
+use super::lives::{Life, key_of};
 
 /// What the client was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +37,9 @@ struct Entry {
 struct Person {
     address: String,
     first: Option<Instant>,
-    copies: u32,
-    told: u32,
-    told_first: Option<Instant>,
+    copies: usize,
+    /// Notifications, each counted once however often it came.
+    told: usize,
 }
 
 impl Person {
@@ -77,21 +71,19 @@ pub(super) struct Book(Mutex<Pages>);
 struct Pages {
     entries: HashMap<u64, Entry>,
     counts: Counts,
-    /// Kills and cuts: when, and what of.
-    excuses: Vec<(Instant, String)>,
+    /// Every smapd that has ended.
+    lives: Vec<Life>,
+    /// Copies of which the server could not say that it had them, by address.
+    unheard: HashMap<String, usize>,
+    /// Notifications, by their ids: when each first came, and how often.
+    notices: HashMap<String, (Instant, usize)>,
     faults: Vec<String>,
 }
 
 impl Book {
     /// A letter is about to be sent.
     pub(super) fn sent(&self, letter: &Letter) {
-        let person = |address: &String| Person {
-            address: address.clone(),
-            first: None,
-            copies: 0,
-            told: 0,
-            told_first: None,
-        };
+        let person = |address: &String| Person { address: address.clone(), first: None, copies: 0, told: 0 };
         let entry = Entry {
             fate: Fate::Sent,
             wire: Print::of(&letter.text),
@@ -141,9 +133,14 @@ impl Book {
         self.0.lock().unwrap().faults.push(text);
     }
 
-    /// Something was done on purpose that may cost a second copy to those whose address or place has this in it.
-    pub(super) fn excuse(&self, of: &str) {
-        self.0.lock().unwrap().excuses.push((Instant::now(), of.to_owned()));
+    /// A smapd has ended.
+    pub(super) fn over(&self, life: Life) {
+        self.0.lock().unwrap().lives.push(life);
+    }
+
+    /// A server has taken a copy for this address, and could not say so.
+    pub(super) fn unheard(&self, address: &str) {
+        *self.0.lock().unwrap().unheard.entry(bare(address).to_owned()).or_default() += 1;
     }
 
     /// A copy came for this address.
@@ -167,7 +164,6 @@ impl Book {
         if entry.fate == Fate::Refused {
             pages.faults.push(format!("{number} to {address}: delivered, although it was refused"));
         }
-        let now = Instant::now();
         let person = &mut entry.recipients[which];
         if is_nobody(address) {
             pages.faults.push(format!("{number} to {address}: taken by nobody"));
@@ -177,20 +173,32 @@ impl Book {
         if !person.is_served() && entry.fate == Fate::Accepted {
             pages.counts.waiting -= 1;
         }
-        if let Some(first) = person.first.or(person.told_first) {
-            pages.counts.second_copies += u64::from(person.copies > 0);
-            pages.counts.told_and_copied += u64::from(person.told > 0);
-            if !is_excused(&pages.excuses, first, SEEN_LATE, address) {
-                pages.faults.push(format!("{number} to {address}: a second copy without excuse"));
+        if person.told > 0 {
+            pages.counts.told_and_copied += 1;
+            pages.faults.push(format!("{number} to {address}: delivered, although its sender was told"));
+        }
+        let first = *person.first.get_or_insert_with(Instant::now);
+        person.copies += 1;
+        if person.copies > 1 {
+            pages.counts.second_copies += 1;
+            let key = key_of(address).unwrap_or_default();
+            let unheard = pages.unheard.get(bare(address)).copied().unwrap_or_default();
+            let unmarked = pages.lives.iter().filter(|life| life.may_have_sent(&key, first)).count();
+            if person.copies > 1 + unheard + unmarked {
+                pages.faults.push(format!(
+                    "{number} to {address}: copy {}, with {unheard} unheard and {unmarked} unmarked",
+                    person.copies
+                ));
             }
         }
-        person.copies += 1;
-        person.first.get_or_insert(now);
     }
 
-    /// The sender was told that these have failed.
-    pub(super) fn told(&self, sender: &str, failed: &[String]) {
+    /// The sender was told by this notification that these have failed.
+    pub(super) fn told(&self, id: &str, sender: &str, failed: &[String]) {
         let pages = &mut *self.0.lock().unwrap();
+        if pages.is_a_copy(id, sender) {
+            return;
+        }
         for address in failed {
             let found = whose(address)
                 .and_then(|(number, which)| Some((number, which, pages.entries.get_mut(&number)?)));
@@ -198,7 +206,7 @@ impl Book {
                 pages.faults.push(format!("{address}: told of nothing that was sent"));
                 continue;
             };
-            if !sender.trim_start_matches('<').starts_with(&format!("s{number}@")) {
+            if !bare(sender).starts_with(&format!("s{number}@")) {
                 pages.faults.push(format!("{number}: {sender} was told"));
             }
             if entry.fate == Fate::Refused {
@@ -208,19 +216,25 @@ impl Book {
             if !person.is_served() && entry.fate == Fate::Accepted {
                 pages.counts.waiting -= 1;
             }
+            if person.copies > 0 {
+                pages.counts.told_and_copied += 1;
+                pages
+                    .faults
+                    .push(format!("{number} to {address}: its sender was told, although it has come"));
+            }
             pages.counts.told += 1;
-            let first = person.told_first.or(person.first);
-            if let Some(first) = first {
-                pages.counts.told_twice += u64::from(person.told > 0);
-                pages.counts.told_and_copied += u64::from(person.copies > 0);
-                // The notification may be copied itself, or the message be back, for the same reasons.
-                let excused = |of| is_excused(&pages.excuses, first, UNDER_WAY, of);
-                if !excused(address) && !excused("home") {
-                    pages.faults.push(format!("{number} to {address}: told without need"));
+            person.told += 1;
+            if person.told > 1 {
+                pages.counts.told_twice += 1;
+                let key = key_of(address).unwrap_or_default();
+                let unmarked = pages.lives.iter().filter(|life| life.may_have_told(&key)).count();
+                if person.told > 1 + unmarked {
+                    pages.faults.push(format!(
+                        "{number} to {address}: told of by notification {}, {id}, with {unmarked} unmarked",
+                        person.told
+                    ));
                 }
             }
-            person.told += 1;
-            person.told_first.get_or_insert_with(Instant::now);
         }
     }
 
@@ -236,7 +250,25 @@ impl Book {
     }
 }
 
-fn is_excused(excuses: &[(Instant, String)], first: Instant, before: Duration, address: &str) -> bool {
-    let from = first.checked_sub(before).unwrap_or(first);
-    excuses.iter().rev().any(|(at, of)| *at >= from && *at <= first + WINDOW && address.contains(of.as_str()))
+impl Pages {
+    /// Whether this notification has come before; it needs the same excuses as any other copy.
+    fn is_a_copy(&mut self, id: &str, sender: &str) -> bool {
+        let (first, copies) = self.notices.entry(id.to_owned()).or_insert((Instant::now(), 0));
+        *copies += 1;
+        if *copies > 1 {
+            self.counts.second_copies += 1;
+            let unheard = self.unheard.get(bare(sender)).copied().unwrap_or_default();
+            let unmarked = self.lives.iter().filter(|life| life.may_have_sent(id, *first)).count();
+            if *copies > 1 + unheard + unmarked {
+                self.faults.push(format!(
+                    "notification {id} to {sender}: copy {copies}, with {unheard} unheard and {unmarked} unmarked"
+                ));
+            }
+        }
+        *copies > 1
+    }
+}
+
+fn bare(path: &str) -> &str {
+    path.trim_matches(['<', '>'])
 }

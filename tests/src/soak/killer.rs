@@ -1,7 +1,8 @@
 //! Who keeps the programs running, as a supervisor does, and kills them, as a supervisor does not.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use nix::unistd::Pid;
 use super::book::Book;
 use super::chance::Chance;
 use super::clients::Traffic;
+use super::lives::Life;
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::gateway::{Gateway, Listener};
@@ -18,8 +20,6 @@ use crate::process::Process;
 
 /// How long what has lost its head may go on before it is ended.
 const AFTERLIFE: Duration = Duration::from_secs(8);
-/// How long a helper may have been gone when smapd ends for want of it.
-const GRIEF: Duration = Duration::from_secs(5);
 /// Last lines of the log of a program that ended by itself.
 const LAST_WORDS: usize = 5;
 
@@ -33,9 +33,12 @@ pub(super) struct Keeper<'a> {
     smapd: Option<Process>,
     ghosts: Vec<(Instant, Ghost)>,
     next_kill: Instant,
-    last_kill: Option<Instant>,
+    /// Whether the ones that run were killed, or a helper of theirs.
+    listener_is_hurt: bool,
+    smapd_is_hurt: bool,
     pub(super) kills: BTreeMap<&'static str, u64>,
     pub(super) watch: Watch,
+    pub(super) log: Option<File>,
 }
 
 /// What is left of a program that was killed; ended when it is dropped.
@@ -63,9 +66,11 @@ impl<'a> Keeper<'a> {
             smapd: None,
             ghosts: Vec::new(),
             next_kill: Instant::now() + Duration::from_secs(2),
-            last_kill: None,
+            listener_is_hurt: false,
+            smapd_is_hurt: false,
             kills: BTreeMap::new(),
             watch: Watch::default(),
+            log: None,
         }
     }
 
@@ -73,7 +78,8 @@ impl<'a> Keeper<'a> {
     pub(super) fn keep(&mut self) {
         self.ghosts.retain(|(since, _)| since.elapsed() < AFTERLIFE);
         if let Some(listener) = self.listener.take_if(|listener| listener.process.is_over()) {
-            self.judge("smap", &listener.process);
+            self.judge("smap", self.listener_is_hurt, &listener.process.log());
+            self.listener_is_hurt = false;
             self.ghosts.push((Instant::now(), Ghost::Listener(listener)));
         }
         if self.listener.is_none() {
@@ -83,14 +89,29 @@ impl<'a> Keeper<'a> {
             *self.traffic.address.lock().unwrap() = Some(listener.address());
             self.listener = Some(listener);
         }
+        if self.smapd.as_ref().is_some_and(Process::is_over) {
+            self.write_log();
+        }
         if let Some(smapd) = self.smapd.take_if(|smapd| smapd.is_over()) {
-            self.judge("smapd", &smapd);
-            self.book.excuse("");
+            let log = smapd.log();
+            // One that found the lock taken has delivered nothing.
+            if !self.judge("smapd", self.smapd_is_hurt, &log) {
+                self.book.over(Life::over(&log));
+            }
+            self.smapd_is_hurt = false;
             self.ghosts.push((Instant::now(), Ghost::Smapd(smapd)));
         }
         if self.smapd.is_none() {
             let mut smapd = self.clock.for_program(self.gateway.program("smapd"));
             self.smapd = Some(Process::start(smapd.arg("--foreground")));
+        }
+    }
+
+    /// Writes down what the smapd that runs has said.
+    pub(super) fn write_log(&mut self) {
+        let (Some(file), Some(smapd)) = (&mut self.log, &self.smapd) else { return };
+        for line in smapd.log() {
+            writeln!(file, "{line}").expect("the log can be written");
         }
     }
 
@@ -127,9 +148,10 @@ impl<'a> Keeper<'a> {
 
     fn kill(&mut self, what: &'static str, pid: Option<Pid>) {
         let Some(pid) = pid else { return };
-        if what != "session" {
-            self.book.excuse("");
-            self.last_kill = Some(Instant::now());
+        match what {
+            "session" => {}
+            "smap --listen" => self.listener_is_hurt = true,
+            _ => self.smapd_is_hurt = true,
         }
         if kill(pid, Signal::SIGKILL).is_ok() {
             *self.kills.entry(what).or_default() += 1;
@@ -140,16 +162,16 @@ impl<'a> Keeper<'a> {
         self.smapd.as_ref().map(|smapd| children(smapd.pid())).unwrap_or_default()
     }
 
-    /// Whoever ended was killed, or has lost a helper; or waits for his dead predecessor's lock.
-    fn judge(&mut self, what: &str, process: &Process) {
-        let log = process.log();
+    /// Whoever ended was killed, or has lost a helper; or waits for his dead predecessor's lock, which it says.
+    fn judge(&mut self, what: &str, is_hurt: bool, log: &[String]) -> bool {
         let is_locked_out = log.iter().any(|line| line.contains("another smapd works in this spool"));
         if is_locked_out {
             *self.kills.entry("(started before its predecessor's lock was free)").or_default() += 1;
-        } else if self.last_kill.is_none_or(|at| at.elapsed() > GRIEF) {
+        } else if !is_hurt {
             let last = log.get(log.len().saturating_sub(LAST_WORDS)..).unwrap_or_default();
             self.book.fault(format!("{what} ended by itself: {last:#?}"));
         }
+        is_locked_out
     }
 
     /// Lines of the log that are errors, of the programs that run.

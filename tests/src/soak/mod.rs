@@ -10,10 +10,12 @@ mod chance;
 mod clients;
 mod killer;
 mod letter;
+mod lives;
 mod places;
 mod report;
 mod watch;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -45,11 +47,13 @@ pub struct Settings {
     pub clients: u64,
     /// Where the report goes; a file, beside what is shown.
     pub report: Option<PathBuf>,
+    /// Where the logs of every smapd go.
+    pub log: Option<PathBuf>,
 }
 
 /// Part of the time in which anything is killed.
 const ROUGH: f64 = 0.55;
-/// How long the queue may take to become empty.
+/// How long nothing may come of it that everyone takes mail, before the queue is empty.
 const DRAIN: Duration = Duration::from_mins(3);
 const GLANCE: Duration = Duration::from_millis(200);
 /// Between two lines of progress.
@@ -77,6 +81,7 @@ pub fn run(settings: &Settings) -> bool {
     let (book, traffic) = (Arc::new(Book::default()), Arc::new(Traffic::default()));
     let mut report = Report::begin(settings);
     let mut keeper = Keeper::new(&gateway, &clock, Arc::clone(&book), Arc::clone(&traffic), chance.next());
+    keeper.log = settings.log.as_ref().map(|path| File::create(path).expect("the log can be written"));
     keeper.keep();
     let clients: Vec<_> = (0..settings.clients)
         .map(|_| {
@@ -98,6 +103,7 @@ pub fn run(settings: &Settings) -> bool {
     clients.into_iter().for_each(|client| client.join().expect("a client does not stop"));
     clock.set_time_of_day(OLD);
     let emptied = drain(&mut servers, &book, &gateway, &mut keeper, &mut report);
+    keeper.write_log();
     report.end(&book, &keeper, emptied)
 }
 
@@ -160,13 +166,18 @@ fn drain(
 ) -> Vec<String> {
     let begun = Instant::now();
     let mut next_line = begun + LINE;
+    let (mut before, mut since) = ((0, 0), begun);
     loop {
         std::thread::sleep(GLANCE);
         look(servers, book, gateway, true);
         keeper.keep();
         let left: Vec<String> =
             ["incoming", "queue", "bad"].iter().flat_map(|folder| names(gateway, folder)).collect();
-        if left.is_empty() || begun.elapsed() > DRAIN {
+        let now = (left.len(), book.counts().copies);
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+        if left.is_empty() || since.elapsed() > DRAIN {
             // What the last of it was may have been noted in this moment.
             std::thread::sleep(GLANCE);
             look(servers, book, gateway, true);
@@ -190,7 +201,7 @@ fn servers(chance: &mut Chance) -> Vec<Server> {
         ["relay0.example", "relay1.example", "relay2.example", "named.example", "lmtp.example", HOME];
     domains
         .into_iter()
-        .map(|domain| Server::new(domain, domain == "lmtp.example", Chance::new(chance.next())))
+        .map(|domain| Server::new(domain == "lmtp.example", Chance::new(chance.next())))
         .collect()
 }
 

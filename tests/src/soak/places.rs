@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::book::Book;
 use super::chance::Chance;
-use super::letter::{HOME, is_nobody};
+use super::letter::is_nobody;
 use crate::gateway::free_port;
 use crate::model::judge::failed;
 use crate::sink::{Act, Received, Sink};
@@ -37,9 +37,8 @@ const MOODS: [Mood; 10] = [
     Mood::Grey,
 ];
 
-/// A server of a domain, which changes its mood.
+/// The server of a domain, which changes its mood.
 pub(super) struct Server {
-    domain: &'static str,
     lmtp: bool,
     pub(super) port: u16,
     sink: Option<Sink>,
@@ -50,10 +49,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(domain: &'static str, lmtp: bool, chance: Chance) -> Self {
+    pub(super) fn new(lmtp: bool, chance: Chance) -> Self {
         let (port, until) = (free_port(), Instant::now());
         let mut server =
-            Self { domain, lmtp, port, sink: None, mood: Mood::Down, until, chance, known: Arc::default() };
+            Self { lmtp, port, sink: None, mood: Mood::Down, until, chance, known: Arc::default() };
         server.become_of(Mood::Good);
         server
     }
@@ -61,27 +60,17 @@ impl Server {
     /// Takes what has come; changes the mood when it is time.
     pub(super) fn tend(&mut self, book: &Book, calm: bool) {
         self.collect(book);
-        if self.mood == Mood::Cuts {
-            // In LMTP it cuts off replies for recipients that it has taken.
-            book.excuse(self.place());
-        }
         if self.until > Instant::now() {
             return;
         }
         let mood = if calm { Mood::Good } else { *self.chance.pick(&MOODS) };
         // What it says meanwhile may be lost on its way.
-        book.excuse(self.place());
-        if let Some(sink) = self.sink.take() {
-            sink.stop().iter().for_each(|received| enter(book, received));
-        }
+        self.sink.iter().for_each(Sink::stop);
+        self.collect(book);
+        self.sink = None;
         self.become_of(mood);
         self.until = Instant::now()
             + Duration::from_millis(if calm { 3_600_000 } else { 1000 } + self.chance.next() % 8000);
-    }
-
-    /// As the book calls it.
-    fn place(&self) -> &'static str {
-        if self.domain == HOME { "home" } else { self.domain }
     }
 
     /// It is good from now on.
@@ -90,7 +79,9 @@ impl Server {
     }
 
     fn collect(&self, book: &Book) {
-        let received = self.sink.as_ref().map(Sink::take).unwrap_or_default();
+        let Some(sink) = &self.sink else { return };
+        let received = sink.take();
+        sink.take_unheard().iter().for_each(|address| book.unheard(address));
         received.iter().for_each(|received| enter(book, received));
     }
 
@@ -132,8 +123,10 @@ fn can_be_refused(line: &str) -> bool {
 /// A message that a server has taken: a notification, or copies.
 fn enter(book: &Book, received: &Received) {
     if received.sender.starts_with("<>") {
-        let failed: Vec<String> = failed(&String::from_utf8_lossy(&received.text)).into_iter().collect();
-        received.recipients.iter().for_each(|to| book.told(to, &failed));
+        let text = String::from_utf8_lossy(&received.text);
+        let failed: Vec<String> = failed(&text).into_iter().collect();
+        let id = text.lines().find_map(|line| line.strip_prefix("Message-ID: <")?.split('@').next());
+        received.recipients.iter().for_each(|to| book.told(id.unwrap_or_default(), to, &failed));
         if !received.text.ends_with(b"--\r\n") {
             book.fault(format!("{:?}: a torn notification", received.recipients));
         }

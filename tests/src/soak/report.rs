@@ -74,7 +74,7 @@ impl Report {
         format!(
             "{}\nmessages: accepted {}, refused {}, of unknown fate {}; recipients of those accepted {}\n\
              arrived:  copies {} ({} MiB), senders told of recipients {}\n\
-             again:    second copies {}, told twice {}, told and delivered {} (each about the time of a kill or a cut)\n\
+             again:    second copies {}, told twice {}, told and delivered {} (each with an excuse, unless it is a fault below)\n\
              kills:    {}; clock jumps {}\n\
              spool:    empty after {:.0} s\n",
             self.head,
