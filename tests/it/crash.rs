@@ -15,6 +15,7 @@ tests! {
     nothing_is_lost_when_the_power_of_xfs_goes_behind_a_reply: [Root, Program("cc"), Program("mkfs.xfs")];
     nothing_is_lost_when_the_power_goes_in_a_delivery: [Root, Program("cc"), Program("mkfs.ext4")];
     nothing_is_lost_when_a_call_fails: [Root, Program("cc")];
+    nothing_is_torn_when_a_file_takes_half: [Root, Program("cc")];
 }
 
 /// Some points of each.
@@ -63,5 +64,13 @@ fn nothing_is_lost_when_a_call_fails() {
     assert_all_is_well(Ground::Firm, |world, report| {
         campaign::errors(world, &named("accept-data"), some(8), report);
         campaign::errors(world, &named("bounce"), some(8), report);
+    });
+}
+
+fn nothing_is_torn_when_a_file_takes_half() {
+    assert_all_is_well(Ground::Firm, |world, report| {
+        campaign::short(world, &named("accept-data-large"), some(6), report);
+        campaign::short(world, &named("mbox"), some(6), report);
+        campaign::short(world, &named("bounce-waits"), some(6), report);
     });
 }

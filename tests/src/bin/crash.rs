@@ -42,11 +42,12 @@ Usage: crash CAMPAIGN [OPTION]...
   cuts       the power goes right after a 250
   pause      the power goes when nothing has happened for two seconds
   errno      each system call fails, with each error, once and from then on
+  short      each write to a file writes half, and then no more: the disk is full, or the file too large
   controls   programs with a fault: each has to be found
   trace      shows the system calls of a scenario
 
   --filesystem NAME   ext4, ext4-writeback, xfs or btrfs; more than once for more (all of them;
-                      kill, pairs and errno: none, and no power goes)
+                      kill, pairs, errno and short: none, and no power goes)
   --mailboxes         only the mailboxes are on it, and what was done in the spool is durable at once
   --names-stay        somebody else's sync has just made all names durable, and only data is lost
   --scenario NAME     only this one; more than once for more
@@ -129,7 +130,7 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
                     other => return Err(other.unexpected()),
                 }
             }
-            let known = ["kill", "pairs", "power", "cuts", "pause", "errno", "controls", "trace"];
+            let known = ["kill", "pairs", "power", "cuts", "pause", "errno", "short", "controls", "trace"];
             match options.campaign.as_str() {
                 "" => Ok(None),
                 campaign if known.contains(&campaign) => Ok(Some(options)),
@@ -155,7 +156,7 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
             match self.campaign.as_str() {
                 "controls" => controls::run(&mut report, self.control.as_deref()),
                 "trace" => self.show(&mut report),
-                "kill" | "pairs" | "errno" if self.filesystems.is_empty() => {
+                "kill" | "pairs" | "errno" | "short" if self.filesystems.is_empty() => {
                     self.on(Ground::Firm, &mut report)
                 }
                 _ => self.on_each_disk(&mut report),
@@ -193,6 +194,7 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
                         at.for_each(|at| campaign::one(world, &scenario, self.after.as_ref(), at, report));
                     }
                     "errno" => campaign::errors(world, &scenario, self.sample(usize::MAX), report),
+                    "short" => campaign::short(world, &scenario, self.sample(usize::MAX), report),
                     "pairs" => campaign::pairs(world, &scenario, self.sample(200), report),
                     _ => campaign::kill(world, &scenario, self.sample(usize::MAX), report),
                 }
@@ -209,6 +211,8 @@ SMAP_BIN_DIR says where the programs are; without it they are built as this one 
             }
             let fits = |one: &Scenario| match self.campaign.as_str() {
                 "pairs" => one.name == "partial",
+                // There a message is read and removed, and nothing is written but to others.
+                "short" => !["smtp", "lmtp"].contains(&one.name),
                 _ => !self.mailboxes || (one.traced == Traced::Smapd && one.has_mailboxes()),
             };
             scenario::ALL.into_iter().filter(fits).collect()

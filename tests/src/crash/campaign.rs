@@ -1,5 +1,7 @@
 //! Points, one after the other: each begins anew, goes wrong once, and is judged when all is delivered.
 
+use std::collections::HashMap;
+
 use nix::errno::Errno;
 use syscalls::Sysno;
 
@@ -23,6 +25,9 @@ pub const ERRORS: [Errno; 9] = [
     Errno::EACCES,
     Errno::EROFS,
 ];
+
+/// Why a file cannot grow: its disk is full, or it has the size that one may have (RLIMIT_FSIZE).
+const FULL: [Errno; 2] = [Errno::EFBIG, Errno::ENOSPC];
 
 /// Calls behind which something outside of the process is another than before. Between two of them it makes no
 /// difference where everything dies.
@@ -137,6 +142,9 @@ fn accepted(world: &mut World, letters: Vec<Letter>, fault: Option<&Fault>) -> (
     let mut account = Account::new(letters, said);
     account.disturbed(world, true);
     let is_sync = |call: &&Call| call.point.call == "fsync" && call.file.contains("/incoming/");
+    if let Some(Fault::Short(..)) = fault {
+        account.refusal = "452 4.3.1 ";
+    }
     account.may_be_taken_unheard = trace.calls.iter().filter(is_sync).count() > taken;
     (account, trace)
 }
@@ -192,7 +200,11 @@ fn reference(world: &mut World, scenario: &Scenario, report: &mut Report) -> (Op
         let at = points.len() * share / 100;
         Fault::Kill(points.into_iter().nth(at).expect("it makes calls"))
     });
-    let undisturbed = attempt(world, scenario, "reference", before.as_ref(), None);
+    let mut undisturbed = attempt(world, scenario, "reference", before.as_ref(), None);
+    if undisturbed.trace.stuck {
+        // What it would have done further has no points.
+        undisturbed.wrong.push("it does not end even if it is not disturbed".to_owned());
+    }
     report.point(&format!("{} undisturbed", scenario.name), false, &undisturbed.wrong, &world.log());
     (before, undisturbed.trace)
 }
@@ -200,15 +212,8 @@ fn reference(world: &mut World, scenario: &Scenario, report: &mut Report) -> (Op
 /// Kills everything at each call with an effect; where the ground has power, it goes too.
 pub fn kill(world: &mut World, scenario: &Scenario, sample: Sample, report: &mut Report) {
     let (before, trace) = reference(world, scenario, report);
-    let points = sample.of(effects(&trace.calls));
-    for (number, point) in points.into_iter().enumerate() {
-        let fault = Fault::Kill(point.clone());
-        let mark = format!("{}-{number}", scenario.name);
-        run(world, scenario, &mark, before.as_ref(), &fault, report);
-        if sample.is_enough(report) {
-            return;
-        }
-    }
+    let faults = sample.of(effects(&trace.calls)).into_iter().map(Fault::Kill).collect();
+    run_all(world, scenario, before.as_ref(), faults, sample, report);
 }
 
 /// Has each call fail, with each error, once and from then on.
@@ -224,9 +229,29 @@ pub fn errors(world: &mut World, scenario: &Scenario, sample: Sample, report: &m
             }
         }
     }
-    for (number, fault) in sample.of(faults).into_iter().enumerate() {
+    run_all(world, scenario, before.as_ref(), sample.of(faults), sample, report);
+}
+
+/// Has each call that writes a file write half of what it is given, without an error and with one for the rest.
+pub fn short(world: &mut World, scenario: &Scenario, sample: Sample, report: &mut Report) {
+    let (before, trace) = reference(world, scenario, report);
+    let whys = || [None].into_iter().chain(FULL.map(Some));
+    let faults = writing(&trace.calls).into_iter();
+    let faults = faults.flat_map(|point| whys().map(move |why| Fault::Short(point.clone(), why))).collect();
+    run_all(world, scenario, before.as_ref(), sample.of(faults), sample, report);
+}
+
+fn run_all(
+    world: &mut World,
+    scenario: &Scenario,
+    before: Option<&Fault>,
+    faults: Vec<Fault>,
+    sample: Sample,
+    report: &mut Report,
+) {
+    for (number, fault) in faults.into_iter().enumerate() {
         let mark = format!("{}-{number}", scenario.name);
-        run(world, scenario, &mark, before.as_ref(), &fault, report);
+        run(world, scenario, &mark, before, &fault, report);
         if sample.is_enough(report) {
             return;
         }
@@ -283,10 +308,12 @@ fn name(fault: &Fault) -> String {
     match fault {
         Fault::Kill(point) => format!("{point}:KILL"),
         Fault::Error(point, errno, on) => format!("{point}{}:{errno:?}", if *on { "+" } else { "" }),
+        Fault::Short(point, None) => format!("{point}:SHORT"),
+        Fault::Short(point, Some(errno)) => format!("{point}:SHORT-{errno:?}"),
     }
 }
 
-/// What a report calls a fault: `0.1:fsync:2:KILL`, `0.0:write:3+:EIO`.
+/// What a report calls a fault: `0.1:fsync:2:KILL`, `0.0:write:3+:EIO`, `0.0:write:3:SHORT-EFBIG`.
 #[must_use]
 pub fn fault_named(name: &str) -> Option<Fault> {
     let words: Vec<&str> = name.split(':').collect();
@@ -297,6 +324,10 @@ pub fn fault_named(name: &str) -> Option<Fault> {
     if *what == "KILL" {
         return Some(Fault::Kill(point));
     }
+    if let Some(why) = what.strip_prefix("SHORT") {
+        let errno = FULL.into_iter().find(|errno| format!("-{errno:?}") == why);
+        return (why.is_empty() || errno.is_some()).then_some(Fault::Short(point, errno));
+    }
     let errno = ERRORS.into_iter().find(|errno| format!("{errno:?}") == *what)?;
     Some(Fault::Error(point, errno, on))
 }
@@ -304,12 +335,30 @@ pub fn fault_named(name: &str) -> Option<Fault> {
 /// The points at which it makes a difference to die.
 #[must_use]
 pub fn effects(calls: &[Call]) -> Vec<Point> {
-    let confined = calls.iter().rposition(|call| call.point.call == "seccomp").unwrap_or_default();
+    let confined = Confined::of(calls);
     let matters = |(index, call): &(usize, &Call)| {
         // What a start closes is its own.
-        has_effect(call) && (*index > confined || !["close", "fcntl"].contains(&call.point.call))
+        has_effect(call) && (confined.is(*index, call) || !["close", "fcntl"].contains(&call.point.call))
     };
     calls.iter().enumerate().filter(matters).map(|(_, call)| call.point.clone()).collect()
+}
+
+/// Since which call each process is confined: one may be about it while another is at work.
+struct Confined<'a>(HashMap<&'a str, usize>);
+
+impl<'a> Confined<'a> {
+    fn of(calls: &'a [Call]) -> Self {
+        let filters = calls.iter().enumerate().filter(|(_, call)| call.point.call == "seccomp");
+        Self(filters.map(|(index, call)| (process_of(call), index)).collect())
+    }
+
+    fn is(&self, index: usize, call: &Call) -> bool {
+        self.0.get(process_of(call)).is_none_or(|confined| index > *confined)
+    }
+}
+
+fn process_of(call: &Call) -> &str {
+    call.point.role.split('.').next().unwrap_or_default()
 }
 
 fn has_effect(call: &Call) -> bool {
@@ -327,8 +376,17 @@ fn has_effect(call: &Call) -> bool {
 /// The points at which something can fail, from when the programs are confined on.
 #[must_use]
 pub fn fallible(calls: &[Call]) -> Vec<Point> {
-    let confined = calls.iter().rposition(|call| call.point.call == "seccomp").unwrap_or_default();
-    let after = calls.iter().skip(confined + 1).filter(|call| !INFALLIBLE.contains(&call.point.call));
+    let confined = Confined::of(calls);
+    let after = calls.iter().enumerate().filter(|(index, call)| confined.is(*index, call));
+    let after = after.map(|(_, call)| call).filter(|call| !INFALLIBLE.contains(&call.point.call));
     let after = after.filter(|call| !call.point.role.starts_with(LOOKUP));
     after.map(|call| call.point.clone()).collect()
+}
+
+/// The points at which a file may take less than it is given.
+#[must_use]
+pub fn writing(calls: &[Call]) -> Vec<Point> {
+    let points = fallible(calls);
+    let writes = calls.iter().filter(|call| call.is_write() && call.result.is_some_and(|octets| octets > 1));
+    writes.map(|call| call.point.clone()).filter(|point| points.contains(point)).collect()
 }

@@ -4,8 +4,11 @@
 //! turn one on. What is built so, or has a library that syncs nothing loaded into it, is tried by the campaign that is
 //! named beside it, which must end with a violation.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::report::Report;
 use crate::gateway::chmod;
@@ -85,8 +88,11 @@ const MEANINGLESS: [(&str, &str); 5] = [
 /// Tries them; each that is not found is a violation.
 pub fn run(report: &mut Report, only: Option<&str>) {
     let place = workspace().join("target/crash-controls");
+    let _alone = alone(&place);
+    let (mut tried_so_far, mut found_so_far) = (0, 0);
     let mut built: Option<&str> = None;
     for control in CONTROLS.iter().filter(|control| only.is_none_or(|only| only == control.name)) {
+        tried_so_far += 1;
         let folder = match control.made {
             Made::Library => None,
             Made::Patch if built == Some(control.name) => Some(place.join("bin")),
@@ -104,6 +110,7 @@ pub fn run(report: &mut Report, only: Option<&str>) {
         let found = said.lines().find(|line| line.starts_with("VIOLATION at "));
         match (found, output.status.code()) {
             (Some(found), Some(1)) => {
+                found_so_far += 1;
                 report.line(&format!("{} is found by `{}`: {found}", control.name, control.campaign));
                 report.point(control.name, true, &[], "");
             }
@@ -114,9 +121,17 @@ pub fn run(report: &mut Report, only: Option<&str>) {
             }
         }
     }
+    report.line(&format!("controls: {found_so_far} found of {tried_so_far}"));
     for (what, why) in MEANINGLESS {
         report.line(&format!("no control: {what}: {why}"));
     }
+}
+
+/// Two that build there would mix their programs: the second one waits.
+fn alone(place: &Path) -> Flock<File> {
+    std::fs::create_dir_all(place).expect("the target folder can be written");
+    let file = File::create(place.join("lock")).expect("the target folder can be written");
+    Flock::lock(file, FlockArg::LockExclusive).expect("a file can be locked")
 }
 
 fn tried(control: &Control, folder: Option<&Path>) -> Output {

@@ -23,6 +23,8 @@ pub struct Report {
     pub hits: usize,
     /// What was found.
     pub violations: usize,
+    /// Parts none of whose faults came about.
+    idle: usize,
     part: (usize, usize, usize),
 }
 
@@ -58,6 +60,7 @@ impl Report {
             points: 0,
             hits: 0,
             violations: 0,
+            idle: 0,
             part: (0, 0, 0),
         }
     }
@@ -68,10 +71,10 @@ impl Report {
         self.kept.iter().flatten().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Something was tried, some of it came about, and nothing was found.
+    /// Something was tried, some of each part of it came about, and nothing was found.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.points > 0 && self.hits > 0 && self.violations == 0
+        self.hits > 0 && self.idle == 0 && self.violations == 0
     }
 
     /// A line of it.
@@ -121,6 +124,10 @@ impl Report {
             self.violations - violations
         );
         self.line(&text);
+        if self.hits == hits {
+            self.idle += 1;
+            self.line(&format!("NOTHING WAS TRIED by {name}"));
+        }
     }
 
     /// The last lines; says whether all is well.
@@ -135,6 +142,14 @@ impl Report {
             self.begun.elapsed().as_secs()
         );
         self.line(&text);
+        let verdict = match self.violations {
+            0 if self.is_good() => "everything held".to_owned(),
+            0 => "NOTHING WAS TRIED, of all or of a part".to_owned(),
+            found => format!(
+                "{found} VIOLATIONS; each is above, up to {SHOWN} of them, with the fault to try it again"
+            ),
+        };
+        self.line(&format!("verdict: {verdict}"));
         self.is_good()
     }
 }

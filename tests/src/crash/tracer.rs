@@ -53,6 +53,16 @@ pub enum Fault {
     Kill(Point),
     /// This call fails, and, if that is said, every later one of the same role and name.
     Error(Point, Errno, bool),
+    /// This call writes half of what it is given; with an error, nothing more can be written to the same file.
+    Short(Point, Option<Errno>),
+}
+
+/// What a call does instead of what it was made for.
+#[derive(Debug, Clone, Copy)]
+enum Instead {
+    Fail(Errno),
+    /// The same, with half of the octets.
+    Half,
 }
 
 /// A call that was made.
@@ -86,8 +96,8 @@ pub struct Trace {
 /// A thread that is traced.
 struct Tracee {
     role: String,
-    /// It is in this call, and gets this result instead of the kernel's.
-    inside: Option<(usize, Option<(user_regs_struct, Errno)>)>,
+    /// It is in this call, which does something else, and entered it with these registers.
+    inside: Option<(usize, Option<(user_regs_struct, Instead)>)>,
 }
 
 struct Tracer<'a> {
@@ -98,6 +108,8 @@ struct Tracer<'a> {
     threads: HashMap<Pid, usize>,
     counts: BTreeMap<(String, &'static str), usize>,
     trace: Trace,
+    /// The file to which nothing more can be written.
+    full: Option<String>,
     alive: Arc<Mutex<Vec<Pid>>>,
 }
 
@@ -121,6 +133,7 @@ pub fn run(command: &mut Command, fault: Option<&Fault>, patience: Duration) -> 
         threads: HashMap::new(),
         counts: BTreeMap::new(),
         trace: Trace::default(),
+        full: None,
         alive,
     };
     tracer.begin();
@@ -253,8 +266,10 @@ impl Tracer<'_> {
         match tracee.inside.take() {
             Some((index, instead)) => {
                 let mut result = i64::from_ne_bytes(registers.rax.to_ne_bytes());
-                if let Some((mut before, errno)) = instead {
-                    result = -i64::from(number_of_error(errno));
+                if let Some((mut before, instead)) = instead {
+                    if let Instead::Fail(errno) = instead {
+                        result = -i64::from(number_of_error(errno));
+                    }
                     before.rax = u64::from_ne_bytes(result.to_ne_bytes());
                     let _dead = ptrace::setregs(pid, before);
                 }
@@ -275,34 +290,61 @@ impl Tracer<'_> {
         *count += 1;
         let point = Point { role: tracee.role.clone(), call: name, number: *count };
         let index = self.trace.calls.len();
-        self.trace.calls.push(call(pid, point.clone(), &registers));
-        let instead = match self.fault {
-            Some(Fault::Kill(at)) if *at == point => {
-                self.trace.hit = true;
-                kill_all(&self.alive);
-                return false;
-            }
-            Some(Fault::Error(at, errno, on))
-                if at.role == point.role
-                    && at.call == name
-                    && (at.number == point.number || (*on && at.number < point.number)) =>
-            {
-                Some(*errno)
-            }
-            _ => None,
-        };
-        tracee.inside = Some((index, instead.map(|errno| (registers, errno))));
-        if instead.is_some() {
+        let call = call(pid, point, &registers);
+        if matches!(self.fault, Some(Fault::Kill(at)) if *at == call.point) {
+            self.trace.hit = true;
+            self.trace.calls.push(call);
+            kill_all(&self.alive);
+            return false;
+        }
+        let instead = self.instead(&call);
+        self.trace.calls.push(call);
+        let Some(tracee) = self.tracees.get_mut(&pid) else { return true };
+        tracee.inside = Some((index, instead.map(|instead| (registers, instead))));
+        if let Some(instead) = instead {
             self.trace.hit = true;
             let nobody = u64::MAX;
-            let nothing = user_regs_struct {
-                orig_rax: Sysno::close.id().unsigned_abs().into(),
-                rdi: nobody,
-                ..registers
+            let changed = match instead {
+                Instead::Fail(_) => user_regs_struct {
+                    orig_rax: Sysno::close.id().unsigned_abs().into(),
+                    rdi: nobody,
+                    ..registers
+                },
+                Instead::Half => user_regs_struct { rdx: registers.rdx / 2, ..registers },
             };
-            let _dead = ptrace::setregs(pid, nothing);
+            let _dead = ptrace::setregs(pid, changed);
         }
         true
+    }
+
+    fn instead(&mut self, call: &Call) -> Option<Instead> {
+        let point = &call.point;
+        match self.fault? {
+            Fault::Error(at, errno, on)
+                if at.role == point.role
+                    && at.call == point.call
+                    && (at.number == point.number || (*on && at.number < point.number)) =>
+            {
+                Some(Instead::Fail(*errno))
+            }
+            Fault::Short(at, errno) if at == point => {
+                self.full = errno.is_some().then(|| call.file.clone());
+                Some(Instead::Half)
+            }
+            Fault::Short(_, Some(errno)) if call.is_write() && self.full.as_ref() == Some(&call.file) => {
+                Some(Instead::Fail(*errno))
+            }
+            Fault::Kill(_) | Fault::Error(..) | Fault::Short(..) => None,
+        }
+    }
+}
+
+impl Call {
+    /// Whether it writes to what it has opened itself, which may take less than it is given.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        let opened = self.arguments[0] > 2 && self.file.starts_with('/');
+        opened && ["write", "pwrite64"].contains(&self.point.call)
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Account {
     power: bool,
     /// A text may have become a message though its client never heard so: the crash came behind its last octet.
     pub may_be_taken_unheard: bool,
+    /// How a reply begins by which a letter may be refused.
+    pub refusal: &'static str,
 }
 
 impl Account {
@@ -28,7 +30,7 @@ impl Account {
     #[must_use]
     pub fn new(letters: Vec<Letter>, said: Vec<Said>) -> Self {
         let told = said.into_iter().chain(std::iter::repeat(Said::Nothing));
-        Self { letters: letters.into_iter().zip(told).collect(), ..Self::default() }
+        Self { letters: letters.into_iter().zip(told).collect(), refusal: "4", ..Self::default() }
     }
 
     /// Something went wrong: who has his copy, and is not yet known to have it, may get another. Where a program was
@@ -40,7 +42,7 @@ impl Account {
         let (copies, _) = world.copies();
         for (letter, said) in &self.letters {
             let Said::Taken(id) = said else { continue };
-            for (number, to) in letter.to.iter().enumerate() {
+            for (number, to) in (0..).zip(&letter.to) {
                 let there = count(&copies, letter, to);
                 let allowed = self.allowed.entry((letter.mark.clone(), to.clone())).or_insert(1);
                 if there >= *allowed && world.is_due(id, number) {
@@ -95,7 +97,9 @@ impl Account {
     ) -> Option<&'static str> {
         let allowed = self.allowed.get(&(letter.mark.clone(), to.to_owned())).copied().unwrap_or(1);
         match said {
-            Said::Refused(reply) if !reply.starts_with('4') => Some("a good letter was refused for good"),
+            Said::Refused(reply) if !reply.starts_with(self.refusal) => {
+                Some("a good letter was refused by a wrong reply")
+            }
             Said::Refused(_) if copies + notices > 0 => Some("I4 refused and delivered"),
             Said::Refused(_) => None,
             Said::Nothing if copies + notices > 1 => Some("I3 more than once"),

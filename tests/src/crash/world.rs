@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use smap_common::spool::{Outcome, QueueState};
 use tempfile::TempDir;
 
 use super::copies::{Copy, Notice};
@@ -26,8 +27,8 @@ use crate::sink::Sink;
 
 /// How long a traced program may take before it is killed.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How long what is left may take to be delivered.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
+/// How long what is left may take to be delivered, on a machine that has much else to do.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 /// When what is left is delivered, by the clock: everything is due, what a writer left behind is old, and no sender is
 /// told of a delay.
 const LATER: i64 = 3600;
@@ -359,14 +360,15 @@ impl World {
 
     /// Whether the spool says that this recipient of a message is to be delivered to yet.
     #[must_use]
-    pub fn is_due(&self, id: &str, recipient: usize) -> bool {
+    pub fn is_due(&self, id: &str, recipient: u32) -> bool {
         let spool = self.gateway.spool();
         if !["incoming", "queue"].iter().any(|folder| spool.join(folder).join(id).exists()) {
             return false;
         }
-        let state = fs::read_to_string(spool.join("queue").join(format!("{id}.state"))).unwrap_or_default();
-        let mark = format!(" mark {recipient} ");
-        !state.lines().any(|line| line.contains(&mark) && line.contains(" delivered "))
+        let state = fs::read(spool.join("queue").join(format!("{id}.state"))).unwrap_or_default();
+        // A line that was torn says nothing.
+        let marks = QueueState::parse(&state).marks;
+        !marks.get(&recipient).is_some_and(|mark| mark.outcome == Outcome::Delivered)
     }
 
     /// Every copy that anyone has got, and every notification.
