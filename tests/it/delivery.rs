@@ -8,6 +8,7 @@ mod crowd;
 pub(crate) mod encryption;
 mod fairness;
 mod journal;
+mod lock;
 mod loops;
 mod mailboxes;
 mod names;
@@ -40,6 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
         crowd::tests(),
         fairness::tests(),
         journal::tests(),
+        lock::tests(),
         loops::tests(),
         encryption::tests(),
         peers::tests(),

@@ -24,8 +24,6 @@ tests! {
     once_leaves_what_is_not_due;
     once_tries_what_was_deferred_though_nothing_is_new: [Program("cc")];
     once_delivers_its_own_notifications_too;
-    a_second_smapd_is_temporary;
-    a_restart_right_after_a_kill_is_not_refused;
     smapd_as_root_without_userid_is_refused: [Root];
     it_may_be_started_in_a_folder_that_is_closed_to_its_user: [Root];
     a_broken_table_is_named_by_its_line;
@@ -109,28 +107,6 @@ fn once_delivers_its_own_notifications_too() {
     assert_eq!(ended.code, 0, "{ended:#?}");
     assert_eq!(post.maildir("a").len(), 1);
     post.assert_spool_is_empty();
-}
-
-fn a_second_smapd_is_temporary() {
-    let post = Post::with_maildirs("");
-    let smapd = post.smapd();
-    for arguments in [&["--once"][..], &["--foreground"], &["--once", "--foreground"]] {
-        let ended = run(post.gateway.program("smapd").args(arguments), Stdio::null());
-        assert_eq!(ended.code, 75, "{arguments:?}: {ended:?}");
-        assert!(ended.log.iter().any(|line| line.contains("another smapd")), "{ended:?}");
-    }
-    let id = post.send(FROM, &["b@example.com"], "hello");
-    smapd.removed(&id);
-}
-
-/// Its helpers may live a moment longer, but the spool is free.
-fn a_restart_right_after_a_kill_is_not_refused() {
-    let post = Post::with_maildirs("");
-    for _ in 0..10 {
-        let mut smapd = post.smapd();
-        smapd.kill();
-        let _next = post.smapd();
-    }
 }
 
 fn smapd_as_root_without_userid_is_refused() {
