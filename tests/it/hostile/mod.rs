@@ -3,6 +3,7 @@
 
 mod bounces;
 pub(crate) mod files;
+mod growth;
 mod resources;
 mod servers;
 pub(crate) mod table;
@@ -11,6 +12,13 @@ mod tls;
 use smap_tests::needs::Test;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let all = [files::tests(), resources::tests(), servers::tests(), tls::tests(), bounces::tests()];
+    let all = [
+        files::tests(),
+        growth::tests(),
+        resources::tests(),
+        servers::tests(),
+        tls::tests(),
+        bounces::tests(),
+    ];
     all.into_iter().flatten().collect()
 }
