@@ -12,8 +12,6 @@ smapd.
 
 import argparse
 import os
-import platform
-import re
 import shutil
 import smtplib
 import socket
@@ -23,9 +21,10 @@ import tempfile
 import threading
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.environ.get("SMAP_BIN_DIR", os.path.join(ROOT, "target", "release"))
+from machine import BIN, head, memory
+
 UID = 40001
+AS_USER = {"user": UID, "group": UID, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 class Sink(threading.Thread):
@@ -59,16 +58,9 @@ class Sink(threading.Thread):
             client.sendall(b"354 go on\r\n" if text and not was_text else b"250 ok\r\n")
 
 
-def as_user():
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(UID)
-        os.setuid(UID)
-
-
 def start(program, *arguments):
     return subprocess.Popen(
-        [os.path.join(BIN, program), *arguments], stderr=subprocess.PIPE, text=True, bufsize=1, preexec_fn=as_user
+        [os.path.join(BIN, program), *arguments], stderr=subprocess.PIPE, text=True, bufsize=1, **AS_USER
     )
 
 
@@ -80,11 +72,6 @@ def await_line(process, wanted):
             threading.Thread(target=lambda: [None for _ in process.stderr], daemon=True).start()
             return line
     sys.exit(f"queue: {wanted!r} was not said, but {said}")
-
-
-def memory(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as facts:
-        return int(re.search(r"^Pss:\s+(\d+)", facts.read(), re.M)[1])
 
 
 def worked(pid):
@@ -125,7 +112,7 @@ def measure(count, folder):
         for path, _, _ in os.walk(folder):
             os.chown(path, UID, UID)
     backlog = os.path.join(BIN, "examples", "backlog")
-    subprocess.run([backlog, spool, str(count), "1000"], check=True, preexec_fn=as_user)
+    subprocess.run([backlog, spool, str(count), "1000"], check=True, **AS_USER)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -139,10 +126,10 @@ def measure(count, folder):
     sink.came.acquire()
     first = time.monotonic() - begun
     read = await_rest(smapd.pid) - begun
-    used = memory(smapd.pid)
+    used, _ = memory(smapd.pid)
     before = time.monotonic()
     command = [os.path.join(BIN, "smapctl"), "--config", table, "queue", "list"]
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, preexec_fn=as_user)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, **AS_USER)
     listing = time.monotonic() - before
     before = time.monotonic()
     send(port)
@@ -159,9 +146,7 @@ def main():
     parser.add_argument("--spool", default="/dev/shm", help="where the spools are made (default: %(default)s)")
     parser.add_argument("counts", metavar="COUNT", nargs="*", type=int, default=[0, 50_000, 100_000, 200_000])
     arguments = parser.parse_args()
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    print(f"machine  {platform.platform()}, {os.cpu_count()} cores\ncommit   {commit.stdout.strip()}")
-    print(f"command  {' '.join(sys.argv)}\n")
+    print(head())
     print(f"{'messages':>9} {'started':>9} {'first new':>10} {'all read':>9} {'memory':>10} {'list':>8} {'new':>8}")
     for count in arguments.counts:
         folder = tempfile.mkdtemp(prefix="smap-queue-", dir=arguments.spool)
