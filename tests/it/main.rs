@@ -11,6 +11,7 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+mod budget;
 mod clients;
 mod confinement;
 mod corpus;
@@ -45,6 +46,7 @@ fn main() {
     arguments.test_threads.get_or_insert(THREADS);
     let with_needs = [
         starting::tests(),
+        budget::tests(),
         listener::tests(),
         spares::tests(),
         lookup::tests(),

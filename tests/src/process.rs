@@ -163,13 +163,6 @@ impl Process {
         }
     }
 
-    /// Whether it has ended.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
-        !matches!(waitid(Id::Pid(self.pid()), seen), Ok(WaitStatus::StillAlive))
-    }
-
     /// Waits for its end, and for the end of its log.
     ///
     /// # Panics

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{MsgFlags, send};
@@ -75,7 +75,7 @@ pub fn run(table: &Path, prepared: Box<Prepared>, addresses: &[SocketAddr]) -> R
         listeners,
         signals,
         sessions: Sessions::default(),
-        spares: Spares::default(),
+        spares: Spares::new(),
         stopping: None,
         paused_until: None,
     };
@@ -109,7 +109,7 @@ impl Listener<'_> {
             let ready = self.wait()?;
             self.read_signals()?;
             if ready.is_empty()
-                && self.wants_spare()
+                && self.next_spare().is_some_and(|next| next <= Instant::now())
                 && let Some(link) = self.make_spare()
             {
                 self.become_child(Child::Spare(link));
@@ -131,19 +131,16 @@ impl Listener<'_> {
         self.stopping.is_some_and(|until| self.sessions.all() == 0 || until <= Instant::now())
     }
 
-    /// Waits for clients and signals, unless there is something else to do; says which listeners have a client.
+    /// Waits for clients, signals, and the time to do something else; says which listeners have a client.
     fn wait(&self) -> io::Result<Vec<usize>> {
         let now = Instant::now();
         let pause = self.paused_until.filter(|until| *until > now);
         let wanted = if pause.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.listeners.iter().map(|listener| PollFd::new(listener.as_fd(), wanted)));
-        let work = self.wants_spare().then_some(now);
-        let until = pause.into_iter().chain(self.stopping).chain(work).min();
-        let left = until.map(|until| until.saturating_duration_since(now));
-        let patience =
-            left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
-        match poll(&mut fds, patience) {
+        let until = pause.into_iter().chain(self.stopping).chain(self.next_spare()).min();
+        let left = until.map(|until| until.saturating_duration_since(now).into());
+        match ppoll(&mut fds, left, None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -192,7 +189,7 @@ impl Listener<'_> {
             }
             Ok(prepared) => {
                 self.prepared = prepared;
-                self.spares = Spares::default();
+                self.spares = Spares::new();
                 Event::Said { text: "the table was read again" }.log();
                 warn_of_missing_names(&self.prepared);
             }
@@ -208,12 +205,12 @@ impl Listener<'_> {
         let sessions = self.sessions.all();
         Event::Said { text: &format!("stopping; {sessions} sessions may go on to their end") }.log();
         self.listeners.clear();
-        self.spares = Spares::default();
+        self.spares = Spares::new();
         self.stopping.get_or_insert(Instant::now() + LAST_PATIENCE);
     }
 
-    fn wants_spare(&self) -> bool {
-        self.stopping.is_none() && self.spares.is_short()
+    fn next_spare(&self) -> Option<Instant> {
+        self.spares.next().filter(|_| self.stopping.is_none())
     }
 
     /// Forks a process for a client to come; in the new process it gives the link on which that one will come.

@@ -10,20 +10,28 @@ use crate::handover;
 
 /// How many wait. More would help a burst of more clients, each for the time that a fork takes.
 const SPARES: usize = 4;
+/// When one that was given a client is replaced: after its client has been greeted. To fork at once would keep the
+/// processor from it.
+const GREETING: Duration = Duration::from_millis(1);
 /// How long none is made after one has ended by itself: there is a reason, and the log has it.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Those that wait. To forget one is to end it: it sees the end of its link.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Spares {
     waiting: Vec<(Pid, Link)>,
-    paused_until: Option<Instant>,
+    /// When there may be one more.
+    next: Instant,
 }
 
 impl Spares {
-    /// Whether there should be one more.
-    pub(super) fn is_short(&self) -> bool {
-        self.waiting.len() < SPARES && self.paused_until.is_none_or(|until| until <= Instant::now())
+    pub(super) fn new() -> Self {
+        Self { waiting: Vec::new(), next: Instant::now() }
+    }
+
+    /// When one is to be made, if there are too few.
+    pub(super) fn next(&self) -> Option<Instant> {
+        (self.waiting.len() < SPARES).then_some(self.next)
     }
 
     pub(super) fn add(&mut self, pid: Pid, link: Link) {
@@ -41,7 +49,7 @@ impl Spares {
 
     /// Makes none for a while.
     pub(super) fn pause(&mut self) {
-        self.paused_until = Some(Instant::now() + PAUSE);
+        self.next = Instant::now() + PAUSE;
     }
 
     /// Hands a client to one that waits, with so much patience for it: which one; none if nobody takes it.
@@ -51,6 +59,9 @@ impl Spares {
         client: SocketAddr,
         patience: Duration,
     ) -> Option<Pid> {
+        if self.waiting.len() == SPARES {
+            self.next = Instant::now() + GREETING;
+        }
         std::iter::from_fn(|| self.waiting.pop())
             .find(|(_, link)| handover::send(link, connection, client, patience).is_ok())
             .map(|(pid, _)| pid)

@@ -77,7 +77,7 @@ impl<'a> Keeper<'a> {
     /// Starts what is not there.
     pub(super) fn keep(&mut self) {
         self.ghosts.retain(|(since, _)| since.elapsed() < AFTERLIFE);
-        if let Some(listener) = self.listener.take_if(|listener| listener.process.is_over()) {
+        if let Some(listener) = self.listener.take_if(|listener| listener.process.has_ended()) {
             self.judge("smap", self.listener_is_hurt, &listener.process.log());
             self.listener_is_hurt = false;
             self.ghosts.push((Instant::now(), Ghost::Listener(listener)));
@@ -89,10 +89,10 @@ impl<'a> Keeper<'a> {
             *self.traffic.address.lock().unwrap() = Some(listener.address());
             self.listener = Some(listener);
         }
-        if self.smapd.as_ref().is_some_and(Process::is_over) {
+        if self.smapd.as_ref().is_some_and(Process::has_ended) {
             self.write_log();
         }
-        if let Some(smapd) = self.smapd.take_if(|smapd| smapd.is_over()) {
+        if let Some(smapd) = self.smapd.take_if(|smapd| smapd.has_ended()) {
             let log = smapd.log();
             // One that found the lock taken has delivered nothing.
             if !self.judge("smapd", self.smapd_is_hurt, &log) {
