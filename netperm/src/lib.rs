@@ -18,6 +18,7 @@ pub mod schema;
 mod show;
 pub mod site;
 mod table;
+pub mod tables;
 pub mod transport;
 pub mod units;
 

@@ -23,6 +23,7 @@ use crate::fault::Fault;
 use crate::paths;
 use crate::place::{Located, Place};
 use crate::table::word;
+use crate::tables::meaning;
 use crate::transport::Transport;
 
 #[cfg(test)]
@@ -209,17 +210,6 @@ impl Content {
         self.entries.push(entry);
         Ok(())
     }
-}
-
-/// What a line says; nothing for a comment or an empty one.
-fn meaning(line: &[u8]) -> Result<Option<&str>, String> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if let Some(byte) = line.iter().find(|byte| byte.is_ascii_control() && **byte != b'\t') {
-        return Err(format!("a control character (0x{byte:02x}) stands in this line"));
-    }
-    let line = str::from_utf8(line).map_err(|_| "this line is not UTF-8".to_owned())?.trim_ascii();
-    Ok(Some(line).filter(|line| !line.is_empty() && !line.starts_with('#')))
 }
 
 impl<'de> Deserialize<'de> for Mailertable {
