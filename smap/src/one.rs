@@ -14,7 +14,7 @@ use smap_common::link::Link;
 use smap_common::log::Event;
 use smap_common::spool::QueueId;
 
-use crate::handover;
+use crate::handover::{self, Caller};
 use crate::names::Asker;
 use crate::replies::{self, Reply};
 use crate::server::{Service, serve};
@@ -26,13 +26,20 @@ use crate::stream::{Plain, Stream};
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The rest of the life of this process: confines it, serves one client, ends.
+pub(crate) fn forked(prepared: &Prepared, caller: &Caller) -> ! {
+    let connection = caller.connection.as_fd();
+    let client = Who { address: Some(caller.client), greeted: caller.greeted };
+    confine_and_serve(prepared, connection, connection, client).at_once()
+}
+
+/// The same on descriptors that were open when the program was started.
 pub fn session(
     prepared: &Prepared,
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
     client: Option<SocketAddr>,
 ) -> ! {
-    confine_and_serve(prepared, input, output, client).at_once()
+    confine_and_serve(prepared, input, output, Who { address: client, greeted: false }).at_once()
 }
 
 /// The same for a process that has no client yet: it is confined first, and handed one over `link`; or none, and ends.
@@ -40,14 +47,22 @@ pub fn spare(prepared: &Prepared, link: Link) -> ! {
     wait_and_serve(prepared, link).at_once()
 }
 
+/// Who is served.
+#[derive(Debug, Clone, Copy)]
+struct Who {
+    address: Option<SocketAddr>,
+    /// It has the greeting.
+    greeted: bool,
+}
+
 fn confine_and_serve(
     prepared: &Prepared,
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
-    client: Option<SocketAddr>,
+    client: Who,
 ) -> Exit {
     let mut stream = Plain::new(input, output, prepared.site.smap.timeout);
-    let asker = match prepared.asker_for(client) {
+    let asker = match prepared.asker_for(client.address) {
         Ok(asker) => asker,
         Err(why) => {
             Event::Error { text: &why }.log();
@@ -77,10 +92,11 @@ fn wait_and_serve(prepared: &Prepared, link: Link) -> Exit {
         }
     };
     match handover::receive(link) {
-        Ok(Some((connection, client))) => {
-            let mut stream = Plain::told(connection.as_fd(), prepared.site.smap.timeout);
+        Ok(Some(caller)) => {
+            let mut stream = Plain::told(caller.connection.as_fd(), prepared.site.smap.timeout);
+            let client = Who { address: Some(caller.client), greeted: caller.greeted };
             // The end of the process closes the connection.
-            serve_client(prepared, &confined, &mut stream, Some(client), None).at_once()
+            serve_client(prepared, &confined, &mut stream, client, None).at_once()
         }
         // The listener has a new table, or has ended.
         Ok(None) => Exit::Ok,
@@ -95,7 +111,7 @@ fn serve_client(
     prepared: &Prepared,
     confined: &Confined,
     stream: &mut Plain<'_>,
-    client: Option<SocketAddr>,
+    who: Who,
     asker: Option<Asker>,
 ) -> Exit {
     let id = match QueueId::generate() {
@@ -106,9 +122,10 @@ fn serve_client(
         }
     };
     let site = &prepared.site;
-    let client = client.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port()));
+    let client = who.address.map(|client| SocketAddr::new(client.ip().to_canonical(), client.port()));
     let origin = Origin { client, ..Origin::default() };
     let session = Session::new(&site.hostname.to_string(), prepared.limits(), origin);
+    let session = if who.greeted { session.greeted() } else { session };
     let service =
         Service { table: &site.smap, hostname: &site.hostname, client, id, folder: &prepared.incoming };
     serve(confined, &service, session, stream, asker);

@@ -121,6 +121,12 @@ impl Prepared {
         policy::may_need_name(&self.site.smap, &without_name(Some(client))).is_some()
     }
 
+    /// Whether this client may connect, as far as its address decides it.
+    #[must_use]
+    pub fn permits(&self, client: SocketAddr) -> bool {
+        policy::connect(&self.site.smap, &without_name(Some(client))).is_permit()
+    }
+
     /// Why no client's name can be looked up, where there is a rule that may need it: the rule, and why.
     #[must_use]
     pub fn why_no_names(&self) -> Option<String> {

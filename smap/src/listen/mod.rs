@@ -1,4 +1,4 @@
-//! `smap --listen`: accepts, counts, forks. It reads no byte from the network.
+//! `smap --listen`: accepts, counts, greets, forks. It reads no byte from the network.
 //!
 //! Decides who is too many. Guarantees that a session has a process of its own, which is confined before it
 //! reads, and that neither a new table nor the end of the listener disturbs a session in progress. A few of these
@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use smap_common::spool::QueueId;
 use self::sessions::Sessions;
 use self::sockets::{block_signals, open};
 use self::spares::Spares;
+use crate::handover::Caller;
 use crate::one;
 use crate::replies::{self, Reply};
 use crate::startup::Prepared;
@@ -115,8 +116,8 @@ impl Listener<'_> {
                 self.become_child(Child::Spare(link));
             }
             for index in ready {
-                if let Some((stream, client)) = self.accept(index) {
-                    self.become_child(Child::Session(stream, client));
+                if let Some(caller) = self.accept(index) {
+                    self.become_child(Child::Session(caller));
                 }
             }
         }
@@ -231,7 +232,7 @@ impl Listener<'_> {
     }
 
     /// Takes a client, and hands it over or forks; in a new process it gives the client back.
-    fn accept(&mut self, index: usize) -> Option<(TcpStream, SocketAddr)> {
+    fn accept(&mut self, index: usize) -> Option<Caller> {
         // A signal may have closed the listeners meanwhile.
         let (stream, client) = match self.listeners.get(index)?.accept() {
             Ok(accepted) => accepted,
@@ -244,24 +245,34 @@ impl Listener<'_> {
         self.paused_until = None;
         let host = client.ip().to_canonical();
         if let Some(refusal) = self.too_many(host) {
-            turn_away(&stream, client, &refusal);
+            turn_away(stream.as_fd(), client, &refusal);
             return None;
         }
-        if !self.prepared.may_need_name(client)
-            && let Some(pid) = self.spares.hand_over(&stream, client, self.prepared.site.smap.timeout)
+        let is_known_by_address = !self.prepared.may_need_name(client);
+        let greeted = is_known_by_address && self.greet(&stream, client);
+        let caller = Caller { connection: stream.into(), client, greeted };
+        if is_known_by_address
+            && let Some(pid) = self.spares.hand_over(&caller, self.prepared.site.smap.timeout)
         {
             self.sessions.add(pid, host);
             return None;
         }
         match fork_session() {
-            Ok(ForkResult::Child) => return Some((stream, client)),
+            Ok(ForkResult::Child) => return Some(caller),
             Ok(ForkResult::Parent { child }) => self.sessions.add(child, host),
             Err(errno) => {
                 Event::Error { text: &format_args!("fork: {errno}") }.log();
-                turn_away(&stream, client, &replies::busy(&self.name()));
+                turn_away(caller.connection.as_fd(), client, &replies::busy(&self.name()));
             }
         }
         None
+    }
+
+    /// Greets a client that may connect whatever its name is: it can answer while it is handed over. Whether it was.
+    fn greet(&self, stream: &TcpStream, client: SocketAddr) -> bool {
+        let greeting = replies::ready(&self.name()).to_wire(true);
+        self.prepared.permits(client)
+            && say_at_once(stream.as_fd(), &greeting).is_ok_and(|sent| sent == greeting.len())
     }
 
     /// The system has nothing left for a new connection: it is asked again a little later, and said once.
@@ -305,10 +316,7 @@ impl Listener<'_> {
         let _stays_deaf = SigSet::all().thread_unblock();
         match child {
             Child::Spare(link) => one::spare(&prepared, link),
-            Child::Session(stream, client) => {
-                let stream = OwnedFd::from(stream);
-                one::session(&prepared, stream.as_fd(), stream.as_fd(), Some(client))
-            }
+            Child::Session(caller) => one::forked(&prepared, &caller),
         }
     }
 }
@@ -318,7 +326,7 @@ enum Child {
     /// Nobody yet, and where a client will come from.
     Spare(Link),
     /// A client.
-    Session(TcpStream, SocketAddr),
+    Session(Caller),
 }
 
 #[expect(unsafe_code, reason = "there is no other way to a new process without a new program")]
@@ -327,17 +335,18 @@ fn fork_session() -> nix::Result<ForkResult> {
     unsafe { fork() }
 }
 
-/// Says no without waiting for the client: nothing is read, and nothing is written that does not fit.
-fn turn_away(stream: &TcpStream, client: SocketAddr, reply: &Reply) {
+/// Says no without waiting for the client.
+fn turn_away(connection: BorrowedFd<'_>, client: SocketAddr, reply: &Reply) {
     let wire = reply.to_wire(true);
     // A client that does not take a line of text is told nothing.
-    let _unheard = send(
-        std::os::fd::AsRawFd::as_raw_fd(stream),
-        wire.as_bytes(),
-        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
-    );
+    let _unheard = say_at_once(connection, &wire);
     Event::Warning {
         text: &format_args!("turned away host=unknown/{} reply=\"{}\"", client.ip(), wire.trim_end()),
     }
     .log();
+}
+
+/// Says what fits into a new connection, which a line of text does; nothing is read.
+fn say_at_once(connection: BorrowedFd<'_>, wire: &str) -> nix::Result<usize> {
+    send(connection.as_raw_fd(), wire.as_bytes(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)
 }

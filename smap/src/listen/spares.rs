@@ -1,12 +1,11 @@
 //! Processes that wait for a client, each confined already for the session that it will be.
 
-use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 use smap_common::link::Link;
 
-use crate::handover;
+use crate::handover::{self, Caller};
 
 /// How many wait. More would help a burst of more clients, each for the time that a fork takes.
 const SPARES: usize = 4;
@@ -53,17 +52,12 @@ impl Spares {
     }
 
     /// Hands a client to one that waits, with so much patience for it: which one; none if nobody takes it.
-    pub(super) fn hand_over(
-        &mut self,
-        connection: &TcpStream,
-        client: SocketAddr,
-        patience: Duration,
-    ) -> Option<Pid> {
+    pub(super) fn hand_over(&mut self, caller: &Caller, patience: Duration) -> Option<Pid> {
         if self.waiting.len() == SPARES {
             self.next = Instant::now() + GREETING;
         }
         std::iter::from_fn(|| self.waiting.pop())
-            .find(|(_, link)| handover::send(link, connection, client, patience).is_ok())
+            .find(|(_, link)| handover::send(link, caller, patience).is_ok())
             .map(|(pid, _)| pid)
     }
 }

@@ -156,6 +156,8 @@ pub struct Session {
     origin: Origin,
     /// What the rules are told of the client's name; what is shown of it stands in `origin`.
     name: ClientName,
+    /// The greeting was said before this session began.
+    greeted: bool,
     state: State,
     lines: LineBuffer,
     output: Vec<u8>,
@@ -176,6 +178,7 @@ impl Session {
             limits,
             origin,
             name: ClientName::NotAsked,
+            greeted: false,
             state: State::New,
             lines: LineBuffer::default(),
             output: Vec::new(),
@@ -186,6 +189,12 @@ impl Session {
             surplus: 0,
             why_closed: "",
         }
+    }
+
+    /// The same for a client that has the greeting already.
+    #[must_use]
+    pub fn greeted(self) -> Self {
+        Self { greeted: true, ..self }
     }
 
     /// Takes the replies that have gathered. To be sent before reading, and before closing.

@@ -405,3 +405,17 @@ fn a_question_that_needs_the_name_for_ever_is_answered_for_it() {
         assert!(session.take_output().starts_with(b"421 4.4.3 "));
     }
 }
+
+#[test]
+fn whoever_has_the_greeting_is_not_greeted_again() {
+    for (mut session, greeting) in [
+        (Session::new("gw.example", limits(), Origin::default()), "220 gw.example ESMTP/smap Ready.\r\n"),
+        (Session::new("gw.example", limits(), Origin::default()).greeted(), ""),
+    ] {
+        let _asked = session.step(Input::Begin);
+        assert_eq!(session.step(Input::Answer(Answer::Connect(Ok(())))), Action::Read);
+        assert_eq!(String::from_utf8(session.take_output()).unwrap(), greeting);
+        let _reading = session.step(Input::Received(b"HELO a\r\n"));
+        assert!(session.take_output().starts_with(b"250 "));
+    }
+}

@@ -185,6 +185,7 @@ impl Session {
     fn decided(&mut self, answer: Answer) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         let reply = match (answer, state) {
+            (Answer::Connect(Ok(())), _) if self.greeted => return,
             (Answer::Connect(Ok(())), _) => replies::ready(&self.host),
             (Answer::NeedsName, State::New) => replies::no_service_without_name(&self.host),
             (Answer::Connect(Err(refusal)), _) => {
