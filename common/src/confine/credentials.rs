@@ -141,8 +141,10 @@ fn empty_bounding_set() -> Result<Option<Missing>, ConfineError> {
     if left()?.is_empty() { Ok(None) } else { Err(refuse("bounding set", "some capabilities are left")) }
 }
 
+/// The ambient set needs no call of its own: it never holds what is not both permitted and inheritable
+/// (capabilities(7)).
 fn drop_capabilities() -> Result<(), ConfineError> {
-    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+    for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).step("capabilities")?;
         if !caps::read(None, set).step("capabilities")?.is_empty() {
             return Err(refuse("capabilities", "some are left"));
