@@ -44,7 +44,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// How long anything may take; what is right takes a fraction of it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for what cannot be waited for, by looking often.
 ///
