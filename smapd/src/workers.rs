@@ -1,9 +1,13 @@
 //! A few threads for what can only block: mailboxes, bodies for programs, notifications, syncs.
+//!
+//! Guarantees that what was begun is done to its end, however smapd ends but by being killed: no mailbox is left with
+//! half a message.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use mio::Waker;
 
@@ -12,8 +16,11 @@ type Work<T> = Box<dyn FnOnce() -> T + Send>;
 /// The threads, and what they have done.
 #[derive(Debug)]
 pub struct Workers<T> {
-    work: Sender<(u64, Work<T>)>,
+    /// None when they are to end.
+    work: Option<Sender<(u64, Work<T>)>>,
     done: Receiver<(u64, T)>,
+    threads: Vec<JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl<T: Send + 'static> Workers<T> {
@@ -27,22 +34,24 @@ impl<T: Send + 'static> Workers<T> {
         let (outbox, done) = channel();
         let inbox = Arc::new(Mutex::new(inbox));
         let begun = Arc::new(Barrier::new(threads + 1));
-        for number in 0..threads {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let start = |number| {
             let (inbox, outbox, waker) = (Arc::clone(&inbox), outbox.clone(), Arc::clone(waker));
-            let begun = Arc::clone(&begun);
+            let (begun, is_over) = (Arc::clone(&begun), Arc::clone(&is_over));
             thread::Builder::new().name(format!("worker {number}")).spawn(move || {
                 begun.wait();
-                while serve_one(&inbox, &outbox, &waker) {}
-            })?;
-        }
+                while serve_one(&inbox, &outbox, &waker, &is_over) {}
+            })
+        };
+        let threads = (0..threads).map(start).collect::<io::Result<_>>()?;
         begun.wait();
-        Ok(Self { work, done })
+        Ok(Self { work: Some(work), done, threads, is_over })
     }
 
     /// Has this done; what it gives comes back with the ticket.
     pub fn submit(&mut self, ticket: u64, work: impl FnOnce() -> T + Send + 'static) {
         // The threads live as long as this does.
-        let _received = self.work.send((ticket, Box::new(work)));
+        let _received = self.work.as_ref().map(|inbox| inbox.send((ticket, Box::new(work))));
     }
 
     /// The next thing that is done.
@@ -51,13 +60,85 @@ impl<T: Send + 'static> Workers<T> {
     }
 }
 
+impl<T> Drop for Workers<T> {
+    /// Waits for what was begun; nothing else of what waits is begun, because nobody would write down that it was done.
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.work = None;
+        for thread in self.threads.drain(..) {
+            // One that has panicked is at its end too.
+            let _ended = thread.join();
+        }
+    }
+}
+
 /// Does one thing; says whether there may be more.
-fn serve_one<T>(inbox: &Mutex<Receiver<(u64, Work<T>)>>, outbox: &Sender<(u64, T)>, waker: &Waker) -> bool {
+fn serve_one<T>(
+    inbox: &Mutex<Receiver<(u64, Work<T>)>>,
+    outbox: &Sender<(u64, T)>,
+    waker: &Waker,
+    is_over: &AtomicBool,
+) -> bool {
     let next = match inbox.lock() {
         Ok(inbox) => inbox.recv(),
         Err(_) => return false,
     };
     let Ok((ticket, work)) = next else { return false };
+    if is_over.load(Ordering::SeqCst) {
+        return false;
+    }
     let sent = outbox.send((ticket, work())).is_ok();
     sent && waker.wake().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Poll, Token};
+
+    use super::*;
+
+    fn one_worker() -> (Poll, Workers<()>) {
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        (poll, Workers::start(1, &waker).unwrap())
+    }
+
+    #[test]
+    fn what_was_begun_is_done_before_the_workers_are_gone() {
+        let (_poll, mut workers) = one_worker();
+        let (begun, has_begun) = channel();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (done, is_over) = (Arc::clone(&is_done), Arc::clone(&workers.is_over));
+        workers.submit(1, move || {
+            begun.send(()).unwrap();
+            // Until the workers are told to end.
+            while !is_over.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        has_begun.recv().unwrap();
+        drop(workers);
+        assert!(is_done.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn what_waits_when_the_workers_end_is_not_begun() {
+        let (_poll, mut workers) = one_worker();
+        let (begun, has_begun) = channel();
+        let is_over = Arc::clone(&workers.is_over);
+        workers.submit(1, move || {
+            begun.send(()).unwrap();
+            // Until the workers are told to end.
+            while !is_over.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        });
+        has_begun.recv().unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&is_done);
+        workers.submit(2, move || done.store(true, Ordering::SeqCst));
+        drop(workers);
+        assert!(!is_done.load(Ordering::SeqCst));
+    }
 }
