@@ -156,6 +156,7 @@ fn a_new_table_routes_the_next_message() {
 fn a_broken_new_table_leaves_the_old_one_in_force() {
     let post = Post::with_maildirs("");
     let smapd = post.smapd();
+    eventually("smap-lookup has read the table too", || has_lookup(smapd.process().pid()).then_some(()));
     post.gateway.write_table("smapd: retry soon\nsmap, smapd: domain example.com discard");
     smapd.process().signal(Signal::SIGHUP);
     let line = smapd.process().wait_for_log(|line| line.contains("the old table stays in force"));
@@ -163,6 +164,15 @@ fn a_broken_new_table_leaves_the_old_one_in_force() {
     let id = post.send(FROM, &["b@example.com"], "hello");
     smapd.removed(&id);
     assert_eq!(post.maildir("b").len(), 1);
+}
+
+/// Whether it has a smap-lookup that is confined.
+fn has_lookup(smapd: Pid) -> bool {
+    let children = fs::read_to_string(format!("/proc/{smapd}/task/{smapd}/children")).unwrap();
+    children.split_whitespace().any(|child| {
+        let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+        status.starts_with("Name:\tsmap-lookup\n") && status.contains("\nSeccomp:\t2\n")
+    })
 }
 
 /// A closed door stays closed: the old table goes on, and the log says what to do.
