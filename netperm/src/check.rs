@@ -4,6 +4,9 @@
 //! themselves.
 #![deny(clippy::disallowed_methods)]
 
+use std::net::IpAddr;
+
+use crate::access;
 use crate::domains::{DomainLine, DomainPattern};
 use crate::fault::{Fault, Note};
 use crate::hosts::{self, Client, ClientName, Effect, Judgement};
@@ -20,7 +23,7 @@ const ADD_A_DOMAIN: &str = "add a line such as \"smap, smapd: domain example.com
 /// What the operator should know of what smap was told.
 pub(crate) fn smap_notes(smap: &Smap, place_of: impl Fn(&str) -> Place) -> Vec<Note> {
     let mut notes = Vec::new();
-    if smap.domain.is_empty() {
+    if smap.domain.is_empty() && smap.local_host_names.is_none() && smap.relay_domains.is_none() {
         notes.push(Note::new(
             &place_of("domain"),
             format_args!(
@@ -146,6 +149,32 @@ pub(crate) fn both_notes(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
     let mut notes = half_told(smap, smapd);
     notes
         .extend(smapd.mailertable.iter().flat_map(|mailertable| mailertable_notes(smap, smapd, mailertable)));
+    let ours: Vec<IpAddr> = smapd.our_address.iter().flat_map(|line| &line.value.0).copied().collect();
+    notes.extend(smap.access.iter().flat_map(|access| access::notes(access, &ours)));
+    notes.extend(smap.relay_domains.iter().flat_map(|names| access::notes_of_names(names, &ours)));
+    notes.extend(names_notes(smap, smapd));
+    notes
+}
+
+/// Names of ours that one program knows and the other does not, and names that say more than they seem to.
+fn names_notes(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
+    let mut notes = Vec::new();
+    match (&smap.local_host_names, &smapd.local_host_names) {
+        (Some(names), None) | (None, Some(names)) => notes.push(Note::new(
+            &names.place,
+            "smap and smapd are to know the same names: begin the line with \"smap, smapd:\"",
+        )),
+        (Some(names), Some(_)) if smapd.sendmail.is_none() => notes.push(Note::new(
+            &names.place,
+            "nothing says where mail for these names goes: add a \"domain\" line for them, or \"smapd: sendmail\"",
+        )),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if let Some(names) = smap.relay_domains.as_ref().filter(|names| names.has_domains()) {
+        let text = "hosts whose confirmed names are in these domains may send to any domain too, as in sendmail: \
+                    where only mail for the domains is meant, write To: rows in access";
+        notes.push(Note::new(&names.place, text));
+    }
     notes
 }
 

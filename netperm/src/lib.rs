@@ -4,16 +4,19 @@
 //! [`schema`], and [`policy`] says what they mean for a client or a recipient, with the line that decided.
 //! Nothing here speaks to the network.
 
+pub mod access;
 mod check;
 pub mod domains;
 mod fault;
 pub mod hosts;
 pub mod load;
 pub mod mailertable;
+pub mod names;
 mod nearest;
 pub mod paths;
 mod place;
 pub mod policy;
+pub mod reply;
 pub mod schema;
 mod show;
 pub mod site;
@@ -25,6 +28,7 @@ pub mod units;
 pub use fault::{Fault, Faults, Note};
 pub use hosts::{Client, ClientName};
 pub use place::{Located, Place};
+pub use reply::Reply;
 pub use schema::{Lookup, Smap, Smapd};
 pub use table::{Content, Syntax, Table};
 pub use transport::Transport;

@@ -49,7 +49,7 @@ impl Table {
         Self::load_with(file, |_| Ok(Content::default()))
     }
 
-    fn load_with(file: &Path, read: impl FnOnce(&Path) -> Result<Content, String>) -> Result<Self, Faults> {
+    fn load_with(file: &Path, read: impl Fn(&Path) -> Result<Content, String>) -> Result<Self, Faults> {
         let place = Place::whole(file);
         let fault = |what: String| Faults::from(Fault::new(&place, what));
         let (bytes, mut notes, mode) = believed(file).map_err(fault)?;

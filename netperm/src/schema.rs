@@ -3,30 +3,30 @@
 //! The doc comment of a field is the meaning of the attribute, with its unit.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 use smap_common::address::{Address, Domain};
-use smap_common::envelope::Role;
 
+use crate::access::Access;
 use crate::domains::DomainLine;
-use crate::hosts::{HostPattern, Rule};
+use crate::hosts::Rule;
 use crate::mailertable::Mailertable;
-use crate::nearest;
+use crate::names::Names;
 use crate::paths;
 use crate::place::{Located, Place};
 use crate::table::{Words, parsed, word};
-use crate::transport::{self, Transport};
+use crate::transport::Transport;
 use crate::units;
 
 mod addresses;
+mod listen;
 mod lookup;
 
 pub use self::addresses::Addresses;
+pub use self::listen::{Listen, ListenError};
 pub use self::lookup::{DNS_PORT, Lookup, Nameservers};
 
 /// Where the spool is when no `directory` says otherwise.
@@ -48,6 +48,13 @@ pub struct Smap {
     pub hostname: Option<Domain>,
     /// The domains that this gateway answers for; mail for them is accepted from anyone.
     pub domain: Vec<Located<DomainLine>>,
+    /// Further names of ours, in a file of sendmail's; mail for them is accepted from anyone.
+    pub local_host_names: Option<Located<Names>>,
+    /// Who may connect, send and relay, in a file of sendmail's.
+    pub access: Option<Located<Access>>,
+    /// The domains that everyone may send to through us, and the clients that may send to any domain, in a file of
+    /// sendmail's.
+    pub relay_domains: Option<Located<Names>>,
     /// How long a client may be silent.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
@@ -96,6 +103,8 @@ pub struct Smapd {
     pub hostname: Option<Domain>,
     /// The domains that this gateway answers for, and where their mail goes.
     pub domain: Vec<Located<DomainLine>>,
+    /// Further names of ours, in a file of sendmail's; their mail goes where that for our own name goes.
+    pub local_host_names: Option<Located<Names>>,
     /// Where mail for other domains goes, in a file of sendmail's.
     pub mailertable: Option<Located<Mailertable>>,
     /// Where mail for every other domain goes; without it, to its mail exchangers.
@@ -159,6 +168,9 @@ impl Default for Smap {
             directory: PathBuf::from(DEFAULT_SPOOL),
             hostname: None,
             domain: Vec::new(),
+            local_host_names: None,
+            access: None,
+            relay_domains: None,
             timeout: Duration::from_secs(300),
             session_timeout: Duration::from_secs(HOUR),
             maxbytes: 15_728_640,
@@ -175,11 +187,17 @@ impl Default for Smap {
 }
 
 impl Smap {
-    /// The rules that only the name of the client can decide, with the first such pattern of each.
-    pub fn needs_names(&self) -> impl Iterator<Item = (&Place, &HostPattern)> {
-        self.hosts.iter().chain(&self.relay).filter_map(|rule| {
-            rule.patterns.iter().find(|pattern| pattern.needs_name()).map(|pattern| (&rule.place, pattern))
-        })
+    /// What only the name of the client can decide: the line, and what in it does.
+    pub fn needs_names(&self) -> impl Iterator<Item = (&Place, String)> {
+        let rules = self.hosts.iter().chain(&self.relay).filter_map(|rule| {
+            let pattern = rule.patterns.iter().find(|pattern| pattern.needs_name())?;
+            Some((&rule.place, format!("the pattern \"{pattern}\"")))
+        });
+        let by_name = |access: &&Located<Access>| access.connect_needs_name() || access.relay_needs_name();
+        let access = self.access.iter().filter(by_name).map(|access| (&access.place, access.file()));
+        let domains = self.relay_domains.iter().filter(|names| names.has_domains());
+        let files = access.chain(domains.map(|names| (&names.place, names.file())));
+        rules.chain(files.map(|(place, file)| (place, format!("a row of {}", file.display()))))
     }
 }
 
@@ -191,6 +209,7 @@ impl Default for Smapd {
             directory: PathBuf::from(DEFAULT_SPOOL),
             hostname: None,
             domain: Vec::new(),
+            local_host_names: None,
             mailertable: None,
             relay_host: None,
             sendmail: None,
@@ -324,93 +343,6 @@ impl<'de> Deserialize<'de> for Retry {
         let read =
             |word: &String| units::duration(word).map_err(|fault| D::Error::custom(named(word, fault)));
         words.iter().map(read).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// `listen ADDR:PORT [role=mx]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen {
-    /// Where.
-    pub address: SocketAddr,
-    /// As what.
-    pub role: Role,
-}
-
-/// Why a word is not where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenError {
-    /// Not `ADDR:PORT`.
-    Address(String),
-    /// A role that is known, but not served.
-    RoleLater(String),
-    /// A role that is not known.
-    Role(String),
-    /// Neither the address nor a role.
-    Argument(String),
-}
-
-impl fmt::Display for ListenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(text) => {
-                write!(f, "\"{text}\" is not of the form ADDR:PORT, such as 0.0.0.0:25, [::]:25 or :25")
-            }
-            Self::RoleLater(role) => write!(f, "role={role} is not available yet"),
-            Self::Role(role) => {
-                let hint = nearest::hint(role, ["mx", "submission", "smtps"]);
-                write!(f, "role=: \"{role}\" is not known{hint}")
-            }
-            Self::Argument(word) => write!(f, "\"{word}\" is not an option of a listener, such as role=mx"),
-        }
-    }
-}
-
-impl std::error::Error for ListenError {}
-
-impl FromStr for Listen {
-    type Err = ListenError;
-
-    /// `ADDR:PORT` alone, as the command line has it. `:25` and `*:25` are every address of either family.
-    fn from_str(text: &str) -> Result<Self, ListenError> {
-        let wrong = || ListenError::Address(text.to_owned());
-        let address = match text.rsplit_once(':') {
-            Some(("" | "*", digits)) => {
-                let port = transport::port(digits).map_err(|_| wrong())?;
-                SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
-            }
-            Some(_) | None => text.parse().ok().filter(|at: &SocketAddr| at.port() != 0).ok_or_else(wrong)?,
-        };
-        Ok(Self { address, role: Role::Mx })
-    }
-}
-
-impl Listen {
-    fn from_words(words: &[String]) -> Result<Self, ListenError> {
-        let (address, options) = words.split_first().ok_or_else(|| ListenError::Address(String::new()))?;
-        let listen = address.parse()?;
-        for option in options {
-            match option.strip_prefix("role=") {
-                Some("mx") => {}
-                Some(role @ ("submission" | "smtps")) => return Err(ListenError::RoleLater(role.to_owned())),
-                Some(role) => return Err(ListenError::Role(role.to_owned())),
-                None => return Err(ListenError::Argument(option.clone())),
-            }
-        }
-        Ok(listen)
-    }
-}
-
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_words(&Words::deserialize(deserializer)?.0).map_err(D::Error::custom)
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.role {
-            Role::Mx => write!(f, "{} role=mx", self.address),
-        }
     }
 }
 

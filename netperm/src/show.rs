@@ -5,6 +5,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::hosts::Rule;
+use crate::names::Names;
 use crate::place::Located;
 use crate::schema::{Account, Lookup, Smap, Smapd};
 use crate::table::Written;
@@ -33,6 +34,10 @@ impl Lines<'_, '_> {
         values.iter().try_for_each(|value| self.line(attribute, &value.value))
     }
 
+    fn names(&mut self, attribute: &str, names: Option<&Located<Names>>) -> fmt::Result {
+        names.map_or(Ok(()), |names| self.path(attribute, names.file()))
+    }
+
     fn rules(&mut self, set: &str, rules: &[Located<Rule>]) -> fmt::Result {
         rules.iter().try_for_each(|rule| writeln!(self.f, "{}: {}", self.program, rule.show(set)))
     }
@@ -50,6 +55,11 @@ impl Display for Smap {
         lines.path("directory", &self.directory)?;
         lines.some("hostname", self.hostname.as_ref())?;
         lines.each("domain", &self.domain)?;
+        lines.names("local-host-names", self.local_host_names.as_ref())?;
+        if let Some(access) = &self.access {
+            lines.path("access", access.file())?;
+        }
+        lines.names("relay-domains", self.relay_domains.as_ref())?;
         lines.line("timeout", ShowDuration(self.timeout))?;
         lines.line("session-timeout", ShowDuration(self.session_timeout))?;
         lines.line("maxbytes", self.maxbytes)?;
@@ -71,6 +81,7 @@ impl Display for Smapd {
         lines.path("directory", &self.directory)?;
         lines.some("hostname", self.hostname.as_ref())?;
         lines.each("domain", &self.domain)?;
+        lines.names("local-host-names", self.local_host_names.as_ref())?;
         if let Some(mailertable) = &self.mailertable {
             lines.path("mailertable", mailertable.file())?;
         }

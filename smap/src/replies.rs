@@ -238,21 +238,27 @@ fn bad_path(kind: PathKind, error: AddressError) -> Reply {
 }
 
 /// The reply to a question that was answered with no.
-pub(crate) fn refused(refusal: Refusal) -> Reply {
+pub(crate) fn refused(refusal: &Refusal) -> Reply {
     match refusal {
         Refusal::HostDenied => Reply::new(554, Status::permanent(7, 1), "No SMTP service for you here"),
         Refusal::RelayDenied => Reply::new(550, Status::permanent(7, 1), "Relaying denied"),
         Refusal::NameFailed => {
             Reply::new(451, Status::transient(4, 3), "Your name cannot be looked up now, try again later")
         }
+        Refusal::Said(said) => Reply::new(said.code, said.status, said.text.clone()),
         Refusal::Unavailable => Reply::new(451, Status::transient(3, 0), "Try again later"),
     }
 }
 
 /// The same before the greeting: there 451 would be followed by commands.
-pub(crate) fn refused_at_connect(refusal: Refusal, host: &str) -> Reply {
+pub(crate) fn refused_at_connect(refusal: &Refusal, host: &str) -> Reply {
     match refusal {
         Refusal::NameFailed => no_service_without_name(host),
+        // RFC 5321 section 3.1 knows 554 there; 4yz would be followed by commands.
+        Refusal::Said(said) if said.code < 500 => {
+            Reply::new(421, said.status, format!("{host} {}", said.text))
+        }
+        Refusal::Said(said) => Reply::new(554, said.status, said.text.clone()),
         Refusal::HostDenied | Refusal::RelayDenied | Refusal::Unavailable => refused(refusal),
     }
 }

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use netperm::hosts::{Client, ClientName};
-use netperm::policy::{self, Reason, Verdict};
+use netperm::policy::{self, Facts, Reason, Verdict};
 use smap_common::address::{Address, Domain, ReversePath};
 use smap_common::clock::Timestamp;
 use smap_common::confine::Confined;
 use smap_common::envelope::Envelope;
 use smap_common::log::{Event, Host};
-use smap_common::smtp::command::HeloName;
+use smap_common::smtp::command::{HeloName, Mail};
 use smap_common::spool::{Committed, Draft, Folder, QueueId, StoreError, Void};
 
 use crate::names::Asker;
@@ -90,28 +90,24 @@ impl<F> Service<'_, F> {
             Question::Name => Answer::Name(ClientName::NotAsked),
             Question::Connect { name } => {
                 let client = self.client(name);
-                let verdict = policy::connect(self.table, &client);
+                let verdict = policy::connect(self.table, &Facts::of(&client));
                 if !matches!(verdict, Verdict::Ask(_)) {
                     let shown = shown(name);
                     let host = self.host(shown.as_ref());
                     Event::Connect { host, id: self.id, missing: proof.missing() }.log();
                 }
-                let reply = |refusal| replies::refused_at_connect(refusal, &self.hostname.to_string());
+                let reply =
+                    |refusal: &Refusal| replies::refused_at_connect(refusal, &self.hostname.to_string());
                 let judged = Self::judged(verdict, Refusal::HostDenied, |refusal, why| {
                     self.log_refusal("connect", name, &reply(refusal), why);
                 });
                 judged.map_or(Answer::NeedsName, Answer::Connect)
             }
-            Question::Sender { .. } => match QueueId::generate() {
-                Ok(id) => Answer::Sender(Ok(Ticket { id, at: Timestamp::now() })),
-                Err(cause) => {
-                    Event::Error { text: &format_args!("no random numbers: {cause}") }.log();
-                    Answer::Sender(Err(Refusal::Unavailable))
-                }
-            },
+            Question::Sender { mail, .. } => Answer::Sender(self.sender(mail)),
             Question::Recipient { mail, recipient, name, .. } => {
                 let client = self.client(name);
-                let verdict = policy::recipient(self.table, self.hostname, &client, &recipient.address);
+                let facts = Facts { sender: Some(&mail.sender), ..Facts::of(&client) };
+                let verdict = policy::recipient(self.table, self.hostname, &facts, &recipient.address);
                 let judged = Self::judged(verdict, Refusal::RelayDenied, |refusal, why| {
                     let command = format!("MAIL FROM:{} RCPT TO:<{}>", mail.sender, recipient.address);
                     self.log_refusal(&command, name, &replies::refused(refusal), why);
@@ -121,24 +117,43 @@ impl<F> Service<'_, F> {
         }
     }
 
+    fn sender(&self, mail: &Mail) -> Result<Ticket, Refusal> {
+        let name = ClientName::NotAsked;
+        let client = self.client(&name);
+        let facts = Facts { sender: Some(&mail.sender), ..Facts::of(&client) };
+        let verdict = policy::sender(self.table, &facts);
+        let judged = Self::judged(verdict, Refusal::Unavailable, |refusal, why| {
+            let command = format!("MAIL FROM:{}", mail.sender);
+            self.log_refusal(&command, &name, &replies::refused(refusal), why);
+        });
+        judged.unwrap_or(Err(Refusal::Unavailable))?;
+        QueueId::generate().map(|id| Ticket { id, at: Timestamp::now() }).map_err(|cause| {
+            Event::Error { text: &format_args!("no random numbers: {cause}") }.log();
+            Refusal::Unavailable
+        })
+    }
+
     /// What the verdict comes to; nothing yet, where the client's name is to be asked for first. `refusal` is what
-    /// a rule's no is; `log` hears of every no.
+    /// a no is where the table does not say what to say; `log` hears of every no. What is to be thrown away is refused
+    /// instead: a message is only taken over with the spool's proof.
     fn judged(
         verdict: Verdict<'_>,
         refusal: Refusal,
-        log: impl Fn(Refusal, Reason<'_>),
+        log: impl Fn(&Refusal, &Reason<'_>),
     ) -> Option<Result<(), Refusal>> {
-        let (refusal, reason) = match verdict {
+        let refusal = match &verdict {
             Verdict::Permit(_) => return Some(Ok(())),
             Verdict::Ask(_) => return None,
-            Verdict::Refuse(reason) => (refusal, reason),
-            Verdict::NotNow(reason) => (Refusal::NameFailed, reason),
+            Verdict::Refuse(reason) | Verdict::Discard(reason) => {
+                reason.reply().map_or(refusal, Refusal::Said)
+            }
+            Verdict::NotNow(_) => Refusal::NameFailed,
         };
-        log(refusal, reason);
+        log(&refusal, verdict.reason());
         Some(Err(refusal))
     }
 
-    fn log_refusal(&self, command: &str, name: &ClientName, reply: &Reply, reason: Reason<'_>) {
+    fn log_refusal(&self, command: &str, name: &ClientName, reply: &Reply, reason: &Reason<'_>) {
         Event::Refused {
             id: self.id,
             host: self.host(shown(name).as_ref()),

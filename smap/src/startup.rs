@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use netperm::hosts::{Client, ClientName};
-use netperm::policy;
+use netperm::policy::{self, Facts};
 use netperm::site::Site;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -107,7 +107,7 @@ impl Prepared {
         let Some(rule) = policy::may_need_name(&self.site.smap, &client) else { return Ok(None) };
         let asker = self.asker(FOR_A_SESSION).map(Some).map_err(|why| format!("{rule}: {why}"));
         match asker {
-            Err(why) if policy::connect(&self.site.smap, &client).is_permit() => {
+            Err(why) if policy::connect(&self.site.smap, &Facts::of(&without(&client))).is_permit() => {
                 Event::Warning { text: &why }.log();
                 Ok(None)
             }
@@ -124,15 +124,15 @@ impl Prepared {
     /// Whether this client may connect, as far as its address decides it.
     #[must_use]
     pub fn permits(&self, client: SocketAddr) -> bool {
-        policy::connect(&self.site.smap, &without_name(Some(client))).is_permit()
+        policy::connect(&self.site.smap, &Facts::of(&without_name(Some(client)))).is_permit()
     }
 
     /// Why no client's name can be looked up, where there is a rule that may need it: the rule, and why.
     #[must_use]
     pub fn why_no_names(&self) -> Option<String> {
-        let (place, pattern) = self.site.smap.needs_names().next()?;
+        let (place, what) = self.site.smap.needs_names().next()?;
         let why = self.asker(FOR_A_GLANCE).err()?;
-        Some(format!("{place}: the pattern \"{pattern}\" needs the name of the client: {why}"))
+        Some(format!("{place}: {what} needs the name of the client: {why}"))
     }
 
     /// As the user of the session: it is who smap-lookup lets ask.
@@ -157,6 +157,11 @@ impl Prepared {
             filter: &self.filter,
         })
     }
+}
+
+/// As the client is where nobody can be asked.
+fn without(client: &Client) -> Client {
+    Client { name: ClientName::Failed("there is nobody to ask".to_owned()), ..client.clone() }
 }
 
 fn without_name(client: Option<SocketAddr>) -> Client {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use netperm::policy::{self, Reason, Route, Verdict};
+use netperm::policy::{self, Facts, Reason, Route, Verdict};
 use netperm::site::Site;
 use netperm::transport::Names;
 use netperm::{Client, ClientName, Transport};
@@ -26,6 +26,7 @@ pub struct Explanation {
     from: String,
     to: String,
     connect: Stage,
+    sender: Stage,
     recipient: Stage,
     route: Vec<Step>,
 }
@@ -36,6 +37,12 @@ struct Stage {
     verdict: &'static str,
     reason: &'static str,
     why: String,
+    /// What the client is told, where the table says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<String>,
+    /// The keys that were looked up in `access`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tried: Vec<String>,
 }
 
 /// One step on the way out.
@@ -77,13 +84,15 @@ impl Explanation {
             true => Client { name: ClientName::Failed("DNS fails".to_owned()), ..question.client.clone() },
             false => question.client.clone(),
         };
+        let facts = Facts { sender: question.from.as_ref(), ..Facts::of(&client) };
         let sender = question.from.as_ref().and_then(|from| from.address());
         Self {
             client: shown(&question.client),
             from: sender.map_or("<>".to_owned(), |address| format!("<{address}>")),
             to: format!("<{}>", question.to),
-            connect: Stage::of(policy::connect(&site.smap, &client)),
-            recipient: Stage::of(policy::recipient(&site.smap, &site.hostname, &client, &question.to)),
+            connect: Stage::of(&policy::connect(&site.smap, &facts)),
+            sender: Stage::of(&policy::sender(&site.smap, &facts)),
+            recipient: Stage::of(&policy::recipient(&site.smap, &site.hostname, &facts, &question.to)),
             route: route(site, sender, question.to.clone()),
         }
     }
@@ -91,10 +100,12 @@ impl Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = vec![
-            ["connect".to_owned(), self.connect.verdict.to_owned(), self.connect.why.clone()],
-            ["recipient".to_owned(), self.recipient.verdict.to_owned(), self.recipient.why.clone()],
-        ];
+        let mut rows = self.connect.rows("connect");
+        // Nothing but a row of access says anything of a sender.
+        if self.sender.reason == SAID_BY_ACCESS {
+            rows.extend(self.sender.rows("sender"));
+        }
+        rows.extend(self.recipient.rows("recipient"));
         for (number, step) in self.route.iter().enumerate() {
             let label = if number == 0 { "route" } else { step.recipient.as_str() };
             let kind = step.transport.as_ref().and_then(|transport| transport.split([':', ' ']).next());
@@ -105,7 +116,14 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "from {} at {} to {}", self.from, self.client, self.to)?;
         f.write_str(&show::columns(&rows))?;
+        let said = [self.connect.verdict, self.sender.verdict, self.recipient.verdict];
+        if said.contains(&DISCARD) {
+            return writeln!(f, "the row asks for this message to be thrown away; smap refuses it instead.");
+        }
         match (self.connect.verdict, self.recipient.verdict) {
+            ("permit", _) if self.sender.verdict == "refuse" => {
+                writeln!(f, "smap refuses this sender, so nothing else happens.")
+            }
             ("permit", "permit") => Ok(()),
             (ASK, _) | ("permit", ASK) => f.write_str(HOW_TO_SAY_THE_NAME),
             (NOT_NOW, _) => {
@@ -118,7 +136,9 @@ impl fmt::Display for Explanation {
     }
 }
 
+const SAID_BY_ACCESS: &str = "access";
 const ASK: &str = "ask";
+const DISCARD: &str = "discard";
 const NOT_NOW: &str = "not now";
 const HOW_TO_SAY_THE_NAME: &str = "\
 smap asks smap-lookup for the client's name. To see what becomes of it then:
@@ -140,18 +160,29 @@ fn shown(client: &Client) -> String {
 }
 
 impl Stage {
-    fn of(verdict: Verdict<'_>) -> Self {
+    fn of(verdict: &Verdict<'_>) -> Self {
         let reason = verdict.reason();
         Self {
             verdict: match verdict {
                 Verdict::Permit(_) => "permit",
                 Verdict::Refuse(_) => "refuse",
+                Verdict::Discard(_) => DISCARD,
                 Verdict::Ask(_) => ASK,
                 Verdict::NotNow(_) => NOT_NOW,
             },
             reason: reason.id(),
             why: reason.to_string(),
+            reply: reason.reply().map(|reply| reply.to_string()),
+            tried: reason.tried().to_vec(),
         }
+    }
+
+    fn rows(&self, label: &str) -> Vec<[String; 3]> {
+        let mut rows = vec![[label.to_owned(), self.verdict.to_owned(), self.why.clone()]];
+        let keys = (!self.tried.is_empty()).then(|| format!("looked up: {}", self.tried.join(" ")));
+        let more = self.reply.iter().map(|reply| format!("-> {reply}")).chain(keys);
+        rows.extend(more.map(|more| [String::new(), String::new(), more]));
+        rows
     }
 }
 

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use smap_common::address::Address;
-use smap_common::status::{Class, Status};
+use smap_common::status::Status;
 
 use crate::nearest;
+use crate::reply::{self, Reply, ReplyError};
 use crate::transport::{Host, NextHop, Transport, TransportError};
 
 /// sendmail's mailers, as far as they are ways of ours.
@@ -54,8 +55,8 @@ pub(super) enum ValueError {
     Port(String),
     /// A `%` and a digit that stand for nothing here.
     Percent(char),
-    /// The code of an error is not of the class of its status.
-    Class(u16, Status),
+    /// What an error is to say.
+    Reply(ReplyError),
     /// As in a table.
     Transport(TransportError),
 }
@@ -73,7 +74,7 @@ impl fmt::Display for ValueError {
             Self::EmptyHost => f.write_str("no host stands beside a colon"),
             Self::Port(port) => write!(f, "{port} is a port, and no host stands before it"),
             Self::Percent(digit) => write!(f, "%{digit} stands for nothing here"),
-            Self::Class(code, status) => write!(f, "the code {code} does not go with the status {status}"),
+            Self::Reply(fault) => fault.fmt(f),
             Self::Transport(fault) => fault.fmt(f),
         }
     }
@@ -145,19 +146,9 @@ fn no_host() -> Transport {
     Transport::Error { status: Status::permanent(1, 2), code: 550, text }
 }
 
-/// A text with `%1` and `%%` put in their places; any other `%` stays, as in sendmail's maps.
+/// As in sendmail's maps.
 fn expand(text: &str, wildcard: Option<&str>) -> Result<String, ValueError> {
-    let mut expanded = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let next = chars.next_if(|next| c == '%' && (*next == '%' || next.is_ascii_digit()));
-        match (next, wildcard) {
-            (None | Some('%'), _) => expanded.push(c),
-            (Some('1'), Some(wildcard)) => expanded.push_str(wildcard),
-            (Some(digit), _) => return Err(ValueError::Percent(digit)),
-        }
-    }
-    Ok(expanded)
+    reply::expand(text, wildcard).map_err(ValueError::Percent)
 }
 
 /// Hosts, each with the port that follows it, as a transport would have them.
@@ -225,38 +216,7 @@ fn local(user: &str) -> Result<Transport, ValueError> {
 /// `D.S.N:` or a keyword first, then a code, then the text; each but the text may be missing.
 fn error(text: &str) -> Result<Transport, ValueError> {
     let (said, rest) = kind_of_error(text);
-    let rest = rest.trim_ascii();
-    let rest = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest);
-    let (first, behind) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (code, rest) =
-        if is_code(first) { (first.parse().ok(), behind.trim_ascii_start()) } else { (None, rest) };
-    let enhanced = code.and_then(|_| rest.split_once(' '));
-    let enhanced = enhanced.and_then(|(status, rest)| Some((status.parse::<Status>().ok()?, rest)));
-    let (status, text) = match enhanced {
-        Some((status, text)) => (Some(status), text),
-        None => (said.map(|(status, _)| status), rest),
-    };
-    let code = code.or(said.and_then(|(_, code)| code));
-    let class = match (status, code) {
-        (Some(status), _) => status.class(),
-        (None, Some(code)) if code < 500 => Class::Transient,
-        (None, _) => Class::Permanent,
-    };
-    let status = status.unwrap_or(Status::new(class, 0, 0));
-    // What sendmail says where nobody says anything.
-    let code = code.unwrap_or(if class == Class::Transient { 450 } else { 553 });
-    let goes_with = match class {
-        Class::Success => false,
-        Class::Transient => code < 500,
-        Class::Permanent => code >= 500,
-    };
-    if !goes_with {
-        return Err(ValueError::Class(code, status));
-    }
-    let text = expand(text, None)?;
-    if text.is_empty() || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return Err(TransportError::ErrorText.into());
-    }
+    let Reply { code, status, text } = Reply::read(said, rest).map_err(ValueError::Reply)?;
     Ok(Transport::Error { status, code, text })
 }
 
@@ -269,10 +229,4 @@ fn kind_of_error(text: &str) -> (Option<(Status, Option<u16>)>, &str) {
         (None, Ok(status)) => (Some((status, None)), rest),
         (None, Err(_)) => (None, text),
     }
-}
-
-/// `4yz`, `5yz`
-fn is_code(digits: &str) -> bool {
-    let is_number = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number && digits.starts_with(['4', '5'])
 }

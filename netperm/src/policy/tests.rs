@@ -1,6 +1,8 @@
 use std::path::Path;
 
 use super::*;
+use smap_common::address::{Address, Domain};
+
 use crate::hosts::ClientName;
 use crate::table::{Syntax, Table};
 
@@ -21,10 +23,11 @@ fn postmaster() -> Address {
 }
 
 /// The answer, and the line that decided.
-fn said(verdict: Verdict<'_>) -> String {
+fn said(verdict: &Verdict<'_>) -> String {
     let answer = match verdict {
         Verdict::Permit(_) => "permit",
         Verdict::Refuse(_) => "refuse",
+        Verdict::Discard(_) => "discard",
         Verdict::Ask(_) => "ask",
         Verdict::NotNow(_) => "not now",
     };
@@ -37,7 +40,7 @@ fn connecting(text: &str, address: &str) -> String {
 
 fn connecting_as(text: &str, client: &Client) -> String {
     let (smap, _) = table(text).smap().unwrap();
-    said(connect(&smap, client))
+    said(&connect(&smap, &Facts::of(client)))
 }
 
 fn receiving(text: &str, address: &str, to: &str) -> String {
@@ -47,7 +50,7 @@ fn receiving(text: &str, address: &str, to: &str) -> String {
 fn receiving_as(text: &str, client: &Client, to: &str) -> String {
     let (smap, _) = table(text).smap().unwrap();
     let to = to.parse().unwrap_or_else(|_| postmaster());
-    said(recipient(&smap, &hostname(), client, &to))
+    said(&recipient(&smap, &hostname(), &Facts::of(client), &to))
 }
 
 fn named(name: &str) -> Client {
@@ -265,7 +268,8 @@ fn a_local_user_who_leads_to_himself_goes_nowhere() {
 fn routed_with(lines: &str, mailertable: &str, to: &str) -> String {
     let lines = format!("smapd: mailertable /m\n{lines}");
     let content = Ok((mailertable.as_bytes().to_vec(), Vec::new()));
-    let table = Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, |_| content).unwrap();
+    let table =
+        Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, |_| content.clone()).unwrap();
     let (smapd, _) = table.smapd().unwrap();
     match route(&smapd, &hostname(), &to.parse().unwrap_or_else(|_| postmaster())) {
         Route::Through { transport, reason } => format!("{transport} ({reason})"),

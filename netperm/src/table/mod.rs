@@ -5,12 +5,13 @@
 //! that both syntaxes, the toolkit's own and TOML, come out as the same entries.
 
 mod de;
+mod files;
 mod netperm;
 mod toml;
 mod words;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -18,11 +19,11 @@ use serde::Deserialize;
 use crate::check;
 use crate::fault::{Fault, Faults, Note};
 use crate::hosts::Effect;
-use crate::mailertable::Mailertable;
 use crate::nearest;
 use crate::place::Place;
 use crate::schema::{Lookup, Smap, Smapd};
 
+use self::files::Files;
 pub(crate) use de::{Words, parsed, word};
 pub(crate) use words::Written;
 
@@ -158,7 +159,7 @@ pub struct Table {
     file: Arc<Path>,
     entries: Vec<Entry>,
     notes: Vec<Note>,
-    mailertable: Option<Mailertable>,
+    files: Files,
 }
 
 /// What is in a file, and what the operator should know of the file.
@@ -182,7 +183,7 @@ impl Table {
         file: &Path,
         bytes: &[u8],
         syntax: Syntax,
-        read: impl FnOnce(&Path) -> Result<Content, String>,
+        read: impl Fn(&Path) -> Result<Content, String>,
     ) -> Result<Self, Faults> {
         let file: Arc<Path> = Arc::from(file);
         let (mut entries, mut faults) = match syntax {
@@ -195,30 +196,12 @@ impl Table {
             faults.extend(wrong_with(entry));
             notes.extend(strange_names(entry));
         }
-        let mut table = Self { file, entries, notes, mailertable: None };
-        faults.extend(table.read_mailertable(read));
+        let mut table = Self { file, entries, notes, files: Files::default() };
+        faults.extend(table.read_files(read));
         if !faults.is_empty() {
             faults.extend(table.contradictions());
         }
         Faults::none_of(faults).map(|()| table)
-    }
-
-    /// Reads the file of the first `mailertable` line, and tells everything that is wrong with it.
-    fn read_mailertable(&mut self, read: impl FnOnce(&Path) -> Result<Content, String>) -> Vec<Fault> {
-        let line = self.lines(Program::Smapd).find(|entry| entry.attribute == "mailertable");
-        let right = line.filter(|entry| Program::Smapd.try_line(entry).is_ok());
-        let named = right.and_then(|entry| Some((entry.place.clone(), PathBuf::from(entry.words.first()?))));
-        let Some((place, file)) = named else { return Vec::new() };
-        let about = |what: String| format!("mailertable: {}: {what}", file.display());
-        match read(&file) {
-            Err(what) => vec![Fault::new(&place, about(what))],
-            Ok((bytes, notes)) => {
-                self.notes.extend(notes.into_iter().map(|note| Note::new(&place, about(note))));
-                let (mailertable, faults) = Mailertable::parse(&file, &bytes);
-                self.mailertable = Some(mailertable);
-                faults
-            }
-        }
     }
 
     /// Adds what was seen of the file itself.
@@ -244,7 +227,8 @@ impl Table {
     /// # Errors
     /// What keeps smap from running with it.
     pub fn smap(&self) -> Result<(Smap, Vec<Note>), Faults> {
-        let smap = Smap::deserialize(self.view(Program::Smap)).map_err(|error| self.whole(&error))?;
+        let mut smap = Smap::deserialize(self.view(Program::Smap)).map_err(|error| self.whole(&error))?;
+        self.files.fill_smap(&mut smap);
         let mut notes = self.never_used(Program::Smap);
         notes.extend(check::smap_notes(&smap, |attribute| self.place_of(Program::Smap, attribute)));
         Ok((smap, notes))
@@ -256,9 +240,7 @@ impl Table {
     /// What keeps smapd from running with it.
     pub fn smapd(&self) -> Result<(Smapd, Vec<Note>), Faults> {
         let mut smapd = Smapd::deserialize(self.view(Program::Smapd)).map_err(|error| self.whole(&error))?;
-        if let (Some(named), Some(read)) = (&mut smapd.mailertable, &self.mailertable) {
-            named.value = read.clone();
-        }
+        self.files.fill_smapd(&mut smapd);
         Faults::none_of(check::smapd_faults(&smapd))?;
         let mut notes = self.never_used(Program::Smapd);
         notes.extend(check::smapd_notes(&smapd, |attribute| self.place_of(Program::Smapd, attribute)));

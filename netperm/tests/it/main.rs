@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arbitrary;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod loading;

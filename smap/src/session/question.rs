@@ -63,7 +63,7 @@ pub struct Ticket {
 }
 
 /// Why the answer is no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// This host may not connect.
     HostDenied,
@@ -71,6 +71,8 @@ pub enum Refusal {
     RelayDenied,
     /// That depends on the client's name, which cannot be looked up now.
     NameFailed,
+    /// The table says what to say.
+    Said(netperm::Reply),
     /// It cannot be said now.
     Unavailable,
 }

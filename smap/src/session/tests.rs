@@ -112,7 +112,7 @@ impl Server {
                 {
                     Input::Answer(Answer::NeedsName)
                 }
-                Action::Ask(question) => Input::Answer(answer(question, self.refusal)),
+                Action::Ask(question) => Input::Answer(answer(question, self.refusal.clone())),
                 Action::Open(envelope) => {
                     Input::Opened(Draft::begin(&self.disk, envelope).map(|draft| self.draft = Some(draft)))
                 }

@@ -190,7 +190,7 @@ impl Session {
             (Answer::NeedsName, State::New) => replies::no_service_without_name(&self.host),
             (Answer::Connect(Err(refusal)), _) => {
                 self.state = State::Denied;
-                replies::refused_at_connect(refusal, &self.host)
+                replies::refused_at_connect(&refusal, &self.host)
             }
             (Answer::Sender(Ok(ticket)), State::AskedSender(mail)) => {
                 let reply = replies::sender_ok(&mail.sender);
@@ -208,16 +208,16 @@ impl Session {
             (Answer::Recipient(Err(refusal)), State::AskedRecipient(mut transaction, _)) => {
                 transaction.refused += 1;
                 self.state = State::Transaction(transaction);
-                replies::refused(refusal)
+                replies::refused(&refusal)
             }
-            (Answer::Sender(Err(refusal)), _) => replies::refused(refusal),
+            (Answer::Sender(Err(refusal)), _) => replies::refused(&refusal),
             (Answer::NeedsName, State::AskedRecipient(mut transaction, _)) => {
                 transaction.refused += 1;
                 self.state = State::Transaction(transaction);
-                replies::refused(Refusal::NameFailed)
+                replies::refused(&Refusal::NameFailed)
             }
             (Answer::Sender(Ok(_)) | Answer::Recipient(_) | Answer::NeedsName | Answer::Name(_), _) => {
-                replies::refused(Refusal::Unavailable)
+                replies::refused(&Refusal::Unavailable)
             }
         };
         self.say(&reply);

@@ -29,10 +29,10 @@ pub(super) fn finding(site: &Site) -> Finding {
             Level::Note,
             format!("{}: only smap, smapd and root can say whether smap-lookup answers", path.display()),
         ),
-        (Err(Trouble::Silent(why)), Some((place, pattern))) => Finding::new(
+        (Err(Trouble::Silent(why)), Some((place, what))) => Finding::new(
             Level::Warning,
             format!(
-                "{place}: the pattern \"{pattern}\" needs smap-lookup, which does not answer at {}: {why}; smap \
+                "{place}: {what} needs smap-lookup, which does not answer at {}: {why}; smap \
                  tells clients to come back until it is started",
                 path.display()
             ),

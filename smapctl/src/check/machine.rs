@@ -13,7 +13,7 @@ use netperm::transport::LmtpTarget;
 use nix::sys::statfs::{self, FsType, statfs};
 use nix::unistd::geteuid;
 use smap_common::account::Account;
-use smapd::tls;
+use smapd::{interfaces, tls};
 
 use super::{Finding, Level, lookup};
 
@@ -39,7 +39,23 @@ pub(super) fn findings(site: &Site) -> Vec<Finding> {
     findings.extend(folders(site).into_iter().map(|folder| judge_folder(&folder, &smapd)));
     findings.extend(sockets(site).into_iter().map(|socket| judge_socket(&socket, &smapd)));
     findings.push(lookup::finding(site));
+    findings.extend(relaying_for_ourselves(site));
     findings
+}
+
+/// Rows of `access` that let an address of this machine relay: behind a NAT or a proxy every client has it.
+fn relaying_for_ourselves(site: &Site) -> Vec<Finding> {
+    let Some(access) = &site.smap.access else { return Vec::new() };
+    let ours = interfaces::addresses().into_iter().filter(|address| !address.is_loopback());
+    let rows = ours.filter_map(|address| Some((address, access.relays_alone(address)?)));
+    rows.map(|(address, row)| {
+        let text = format!(
+            "{row}: {address} is this machine's: behind a NAT or a proxy every client has it, which is an open \
+             relay then"
+        );
+        Finding::new(Level::Warning, text)
+    })
+    .collect()
 }
 
 /// The files that TLS needs, as smapd reads them when it starts.

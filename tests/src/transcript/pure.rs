@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use netperm::hosts::{Client, ClientName};
-use netperm::policy::{self, Verdict};
+use netperm::policy::{self, Facts, Verdict};
 use netperm::site::Site;
 use smap::session::{Action, Answer, Input, Limits, Question, Refusal, Session, Ticket};
 use smap_common::clock::Timestamp;
@@ -95,15 +95,20 @@ fn answer(site: &Site, client: SocketAddr, question: Question<'_>) -> Answer {
     match question {
         Question::Name => Answer::Name(ClientName::NotAsked),
         Question::Connect { name } => {
-            let judged = judged(policy::connect(&site.smap, &of_name(name)), Refusal::HostDenied);
+            let judged = judged(policy::connect(&site.smap, &Facts::of(&of_name(name))), Refusal::HostDenied);
             judged.map_or(Answer::NeedsName, Answer::Connect)
         }
-        Question::Sender { .. } => {
-            Answer::Sender(Ok(Ticket { id: QueueId::generate().unwrap(), at: Timestamp::now() }))
+        Question::Sender { mail, .. } => {
+            let client = of_name(&ClientName::NotAsked);
+            let facts = Facts { sender: Some(&mail.sender), ..Facts::of(&client) };
+            let ticket = || Ticket { id: QueueId::generate().unwrap(), at: Timestamp::now() };
+            let judged = judged(policy::sender(&site.smap, &facts), Refusal::Unavailable).unwrap();
+            Answer::Sender(judged.map(|()| ticket()))
         }
         Question::Recipient { recipient, name, .. } => {
             let client = of_name(name);
-            let verdict = policy::recipient(&site.smap, &site.hostname, &client, &recipient.address);
+            let verdict =
+                policy::recipient(&site.smap, &site.hostname, &Facts::of(&client), &recipient.address);
             judged(verdict, Refusal::RelayDenied).map_or(Answer::NeedsName, Answer::Recipient)
         }
     }
@@ -112,7 +117,9 @@ fn answer(site: &Site, client: SocketAddr, question: Question<'_>) -> Answer {
 fn judged(verdict: Verdict<'_>, refusal: Refusal) -> Option<Result<(), Refusal>> {
     match verdict {
         Verdict::Permit(_) => Some(Ok(())),
-        Verdict::Refuse(_) => Some(Err(refusal)),
+        Verdict::Refuse(reason) | Verdict::Discard(reason) => {
+            Some(Err(reason.reply().map_or(refusal, Refusal::Said)))
+        }
         Verdict::NotNow(_) => Some(Err(Refusal::NameFailed)),
         Verdict::Ask(_) => None,
     }

@@ -1,0 +1,115 @@
+//! Whether mail for a recipient is accepted: because his domain is ours, or because the client may relay.
+
+use smap_common::address::{Address, Domain};
+
+use super::{Facts, Judged, Reason, RuleSet, Verdict, ruled};
+use crate::access::{Search, Tag};
+use crate::domains;
+use crate::hosts::ClientName;
+use crate::schema::Smap;
+
+/// Whether mail for a recipient is accepted. `hostname` is our own name, from the table or the system.
+pub fn recipient<'a>(
+    smap: &'a Smap,
+    hostname: &Domain,
+    facts: &Facts<'a>,
+    recipient: &Address,
+) -> Verdict<'a> {
+    let Some(domain) = recipient.domain() else {
+        return Verdict::Permit(Reason::Postmaster);
+    };
+    let ours = ours(smap, hostname, domain);
+    if let Some(access) = &smap.access {
+        let said = Verdict::of_row(Tag::To, access.recipient(recipient, ours.is_some()));
+        if let Ok(verdict @ (Verdict::Refuse(_) | Verdict::Discard(_))) = said {
+            return verdict;
+        }
+    }
+    match ours.or_else(|| relayed_to(smap, recipient, domain)) {
+        None => may_relay(smap, facts),
+        // Where its mail goes from here is a matter of our own lines.
+        Some(reason @ (Reason::OurDomain(_) | Reason::OwnHostname)) => Verdict::Permit(reason),
+        Some(reason) if !names_a_further_host(recipient) => Verdict::Permit(reason),
+        Some(_) => match may_relay(smap, facts) {
+            Verdict::Refuse(_) => Verdict::Refuse(Reason::Routed),
+            verdict => verdict,
+        },
+    }
+}
+
+/// Why we answer for a domain.
+fn ours<'a>(smap: &'a Smap, hostname: &Domain, domain: &Domain) -> Option<Reason<'a>> {
+    if let Some(line) = domains::first_line(&smap.domain, domain) {
+        return Some(Reason::OurDomain(line));
+    }
+    if domain == hostname {
+        return Some(Reason::OwnHostname);
+    }
+    smap.local_host_names.as_ref().and_then(|names| names.has(domain)).map(Reason::LocalHostName)
+}
+
+/// Why everyone may send to a domain although it is not ours.
+fn relayed_to<'a>(smap: &'a Smap, recipient: &Address, domain: &Domain) -> Option<Reason<'a>> {
+    let in_relay_domains = smap.relay_domains.as_ref().and_then(|names| names.covers(domain));
+    let in_access = || {
+        let Search { row, tried } = smap.access.as_ref()?.relay_to(recipient);
+        row.map(|row| Reason::Access(Judged { asked: Tag::To, row, tried }))
+    };
+    in_relay_domains.map(Reason::RelayDomain).or_else(in_access)
+}
+
+/// What sendmail takes for a route in a local part, and the next host may: `victim%example.net@example.org`.
+fn names_a_further_host(recipient: &Address) -> bool {
+    recipient.local_part().contains(['%', '!', '@', ':'])
+}
+
+/// Whether a client may send to any domain: `permit-relay` and `deny-relay` have the first word; then what knows it by
+/// its address; at last what knows it by its name, which must have been confirmed.
+pub(super) fn may_relay<'a>(smap: &'a Smap, facts: &Facts<'a>) -> Verdict<'a> {
+    let by_rules = ruled(RuleSet::Relay, &smap.relay, facts.client);
+    match &by_rules {
+        Verdict::Refuse(Reason::NoRules(_) | Reason::NoRuleMeant(_)) => {}
+        _ => return by_rules,
+    }
+    if smap.access.is_none() && smap.relay_domains.is_none() {
+        return by_rules;
+    }
+    let mut tried = Vec::new();
+    by_address(smap, facts, &mut tried)
+        .or_else(|| by_name(smap, facts, &mut tried))
+        .unwrap_or(Verdict::Refuse(Reason::MayNotRelay(tried)))
+}
+
+fn by_address<'a>(smap: &'a Smap, facts: &Facts<'a>, tried: &mut Vec<String>) -> Option<Verdict<'a>> {
+    let address = facts.client.address?;
+    if let Some(line) = smap.relay_domains.as_ref().and_then(|names| names.covers_address(address)) {
+        return Some(Verdict::Permit(Reason::RelayDomain(line)));
+    }
+    found(smap.access.as_ref()?.relay_from(address), tried)
+}
+
+fn by_name<'a>(smap: &'a Smap, facts: &Facts<'a>, tried: &mut Vec<String>) -> Option<Verdict<'a>> {
+    facts.client.address?;
+    let of_domains = smap.relay_domains.as_ref().filter(|names| names.has_domains());
+    let of_access = smap.access.as_ref().filter(|access| access.relay_needs_name());
+    let place = of_access.map(|access| &access.place).or(of_domains.map(|names| &names.place))?;
+    match &facts.client.name {
+        ClientName::NotAsked => Some(Verdict::Ask(Reason::FileNeedsName(place))),
+        ClientName::Failed(why) => Some(Verdict::NotNow(Reason::FileNameFailed(place, why))),
+        ClientName::Unknown => None,
+        ClientName::Known(names) => {
+            let mut lines = names.iter().filter_map(|name| of_domains?.covers_name(name.as_str()));
+            match lines.next() {
+                Some(line) => Some(Verdict::Permit(Reason::RelayDomain(line))),
+                None => found(of_access?.relay_from_names(names), tried),
+            }
+        }
+    }
+}
+
+fn found<'a>(search: Search, tried: &mut Vec<String>) -> Option<Verdict<'a>> {
+    tried.extend(search.tried);
+    let row = search.row?;
+    let tried = std::mem::take(tried);
+    Some(Verdict::Permit(Reason::Access(Judged { asked: Tag::Connect, row, tried })))
+}
