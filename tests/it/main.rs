@@ -11,6 +11,7 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+mod access;
 mod budget;
 mod clients;
 mod confinement;
@@ -45,6 +46,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let with_needs = [
+        access::tests(),
         starting::tests(),
         budget::tests(),
         listener::tests(),
