@@ -160,6 +160,14 @@ pub struct Address {
 }
 
 impl Address {
+    /// The address of these parts; the local part is without quotes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(local: &str, domain: Domain) -> Result<Self, AddressError> {
+        Self { local: local.to_owned(), domain: Some(domain) }.to_string().parse()
+    }
+
     /// The local part without its quotes.
     #[must_use]
     pub fn local_part(&self) -> &str {

@@ -15,6 +15,10 @@ use crate::place::{Located, Place};
 use crate::schema::{Smap, Smapd};
 use crate::transport::Transport;
 
+mod people;
+
+pub(crate) use self::people::{nowhere, people_faults, people_notes};
+
 /// What a sender may count on (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS_OF_RFC_5321: u32 = 100;
 

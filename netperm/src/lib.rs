@@ -5,8 +5,11 @@
 //! Nothing here speaks to the network.
 
 pub mod access;
+pub mod aliases;
 mod check;
+pub mod detail;
 pub mod domains;
+pub mod expand;
 mod fault;
 pub mod hosts;
 pub mod load;
@@ -16,6 +19,7 @@ mod nearest;
 pub mod paths;
 mod place;
 pub mod policy;
+pub mod recipients;
 pub mod reply;
 pub mod schema;
 mod show;
@@ -24,11 +28,12 @@ mod table;
 pub mod tables;
 pub mod transport;
 pub mod units;
+pub mod virtusertable;
 
 pub use fault::{Fault, Faults, Note};
 pub use hosts::{Client, ClientName};
 pub use place::{Located, Place};
 pub use reply::Reply;
 pub use schema::{Lookup, Smap, Smapd};
-pub use table::{Content, Syntax, Table};
+pub use table::{Content, Reader, Syntax, Table};
 pub use transport::Transport;

@@ -12,7 +12,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::fault::{Fault, Faults, Note};
 use crate::place::Place;
-use crate::table::{Content, Syntax, Table};
+use crate::table::{Content, Reader, Syntax, Table, Unread};
 
 /// Where the table is looked for when the command line names none.
 pub const DEFAULT_TABLES: [&str; 2] = ["/etc/smap/netperm-table", "/usr/local/etc/netperm-table"];
@@ -38,7 +38,7 @@ impl Table {
     /// # Errors
     /// When the file can't be read or believed, and everything that is wrong in it.
     pub fn load(file: &Path) -> Result<Self, Faults> {
-        Self::load_with(file, |named| believed(named).map(|(bytes, notes, _)| (bytes, notes)))
+        Self::load_with(file, Disk)
     }
 
     /// The same without the files that it names: they are taken to be empty, whether they are there or not.
@@ -46,10 +46,10 @@ impl Table {
     /// # Errors
     /// When the table can't be read or believed, and everything that is wrong in it.
     pub fn load_alone(file: &Path) -> Result<Self, Faults> {
-        Self::load_with(file, |_| Ok(Content::default()))
+        Self::load_with(file, Unread)
     }
 
-    fn load_with(file: &Path, read: impl Fn(&Path) -> Result<Content, String>) -> Result<Self, Faults> {
+    fn load_with(file: &Path, read: impl Reader) -> Result<Self, Faults> {
         let place = Place::whole(file);
         let fault = |what: String| Faults::from(Fault::new(&place, what));
         let (bytes, mut notes, mode) = believed(file).map_err(fault)?;
@@ -62,6 +62,28 @@ impl Table {
         let notes = notes.into_iter().map(|text| Note::new(&place, text)).collect();
         Self::parse_with(file, &bytes, Syntax::of(file), read).map(|table| table.with_notes(notes))
     }
+}
+
+/// The files of this machine.
+struct Disk;
+
+impl Reader for Disk {
+    fn content(&self, file: &Path) -> Result<Content, String> {
+        believed(file).map(|(bytes, notes, _)| (bytes, notes))
+    }
+
+    /// Whether it is a file that someone may run.
+    fn is_program(&self, file: &Path) -> bool {
+        fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
+    }
+}
+
+/// What an included file says, if it may be believed.
+///
+/// # Errors
+/// Why it cannot be read or believed.
+pub fn included(file: &Path) -> Result<Vec<u8>, String> {
+    believed(file).map(|(bytes, ..)| bytes)
 }
 
 /// What is in a file that may be believed, what the operator should know of it, and its mode.

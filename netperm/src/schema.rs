@@ -11,15 +11,19 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 use smap_common::address::{Address, Domain};
 
 use crate::access::Access;
+use crate::aliases::Aliases;
+use crate::detail::Delimiter;
 use crate::domains::DomainLine;
 use crate::hosts::Rule;
 use crate::mailertable::Mailertable;
 use crate::names::Names;
 use crate::paths;
 use crate::place::{Located, Place};
+use crate::recipients::Line;
 use crate::table::{Words, parsed, word};
 use crate::transport::Transport;
 use crate::units;
+use crate::virtusertable::Virtusertable;
 
 mod addresses;
 mod listen;
@@ -85,6 +89,18 @@ pub struct Smap {
     /// Most sessions at a time of one address, for `--listen`.
     #[serde(deserialize_with = "count")]
     pub max_sessions_per_host: NonZeroU32,
+    /// Who somebody in a domain is, in a file of sendmail's.
+    pub virtusertable: Option<Located<Virtusertable>>,
+    /// Whom names at home stand for, in files of sendmail's.
+    pub aliases: Option<Located<Aliases>>,
+    /// The folder of the programs that aliases may run.
+    pub safe_programs: Option<Located<FilePath>>,
+    /// The folder of the files that aliases may write.
+    pub safe_files: Option<Located<FilePath>>,
+    /// Where it is known who exists in which domain; everybody does in the others.
+    pub recipients: Vec<Located<Line>>,
+    /// What stands between a user and his detail.
+    pub recipient_delimiter: Delimiter,
 }
 
 /// What the table says to `smapd`.
@@ -146,6 +162,18 @@ pub struct Smapd {
     pub max_connections_per_destination: NonZeroU32,
     /// Addresses that lead to us, beside those of this machine.
     pub our_address: Vec<Located<Addresses>>,
+    /// Who somebody in a domain is, in a file of sendmail's.
+    pub virtusertable: Option<Located<Virtusertable>>,
+    /// Whom names at home stand for, in files of sendmail's.
+    pub aliases: Option<Located<Aliases>>,
+    /// The folder of the programs that aliases may run.
+    pub safe_programs: Option<Located<FilePath>>,
+    /// The folder of the files that aliases may write.
+    pub safe_files: Option<Located<FilePath>>,
+    /// Where it is known who exists in which domain; everybody does in the others.
+    pub recipients: Vec<Located<Line>>,
+    /// What stands between a user and his detail.
+    pub recipient_delimiter: Delimiter,
 }
 
 const MINUTE: u64 = 60;
@@ -182,6 +210,12 @@ impl Default for Smap {
             listen: Vec::new(),
             max_sessions: at_most(500),
             max_sessions_per_host: at_most(20),
+            virtusertable: None,
+            aliases: None,
+            safe_programs: None,
+            safe_files: None,
+            recipients: Vec::new(),
+            recipient_delimiter: Delimiter::default(),
         }
     }
 }
@@ -227,6 +261,12 @@ impl Default for Smapd {
             max_connections: at_most(200),
             max_connections_per_destination: at_most(20),
             our_address: Vec::new(),
+            virtusertable: None,
+            aliases: None,
+            safe_programs: None,
+            safe_files: None,
+            recipients: Vec::new(),
+            recipient_delimiter: Delimiter::default(),
         }
     }
 }

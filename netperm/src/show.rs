@@ -4,9 +4,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::check::nowhere;
+use crate::detail::Delimiter;
 use crate::hosts::Rule;
 use crate::names::Names;
 use crate::place::Located;
+use crate::recipients::Tables;
 use crate::schema::{Account, Lookup, Smap, Smapd};
 use crate::table::Written;
 use crate::units::ShowDuration;
@@ -46,6 +49,25 @@ impl Lines<'_, '_> {
         self.some("userid", user.map(|user| &user.value))?;
         self.some("groupid", group.map(|group| &group.value))
     }
+
+    /// Who somebody is; the usual delimiter is not shown.
+    fn people(&mut self, people: &Tables<'_>) -> fmt::Result {
+        if let Some(virtusertable) = people.virtusertable {
+            self.path("virtusertable", virtusertable.file())?;
+        }
+        if let Some(aliases) = people.aliases {
+            let files = aliases.files().iter().map(|file| Written(&file.to_string_lossy()).to_string());
+            self.line("aliases", files.collect::<Vec<_>>().join(" "))?;
+        }
+        for (attribute, folder) in
+            [("safe-programs", people.safe_programs), ("safe-files", people.safe_files)]
+        {
+            folder.map_or(Ok(()), |folder| self.path(attribute, folder))?;
+        }
+        self.each("recipients", people.recipients)?;
+        let usual = people.delimiter == Delimiter::default();
+        if usual { Ok(()) } else { self.line("recipient-delimiter", people.delimiter) }
+    }
 }
 
 impl Display for Smap {
@@ -70,7 +92,8 @@ impl Display for Smap {
         lines.rules("relay", &self.relay)?;
         lines.each("listen", &self.listen)?;
         lines.line("max-sessions", self.max_sessions)?;
-        lines.line("max-sessions-per-host", self.max_sessions_per_host)
+        lines.line("max-sessions-per-host", self.max_sessions_per_host)?;
+        lines.people(&self.people(&nowhere()))
     }
 }
 
@@ -105,7 +128,8 @@ impl Display for Smapd {
         }
         lines.line("max-connections", self.max_connections)?;
         lines.line("max-connections-per-destination", self.max_connections_per_destination)?;
-        lines.each("our-address", &self.our_address)
+        lines.each("our-address", &self.our_address)?;
+        lines.people(&self.people(&nowhere()))
     }
 }
 

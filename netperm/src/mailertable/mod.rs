@@ -18,6 +18,7 @@ use serde::de::{Deserialize, Deserializer};
 use smap_common::address::{Address, Domain};
 
 use self::value::Target;
+pub(crate) use self::value::{ValueError, error as error_value};
 use crate::domains::{DomainPattern, DomainPatternError};
 use crate::fault::Fault;
 use crate::paths;

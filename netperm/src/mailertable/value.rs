@@ -42,7 +42,7 @@ pub(super) enum Target {
 
 /// Why a value says nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ValueError {
+pub(crate) enum ValueError {
     /// No colon.
     NoMailer(String),
     /// A mailer that is not one of ours.
@@ -213,8 +213,8 @@ fn local(user: &str) -> Result<Transport, ValueError> {
     Ok(Transport::from_words(&[format!("local:{user}")])?)
 }
 
-/// `D.S.N:` or a keyword first, then a code, then the text; each but the text may be missing.
-fn error(text: &str) -> Result<Transport, ValueError> {
+/// `D.S.N:` or a keyword first, then a code, then the text; each but the text may be missing. Always a [`Transport::Error`].
+pub(crate) fn error(text: &str) -> Result<Transport, ValueError> {
     let (said, rest) = kind_of_error(text);
     let Reply { code, status, text } = Reply::read(said, rest).map_err(ValueError::Reply)?;
     Ok(Transport::Error { status, code, text })

@@ -269,7 +269,8 @@ fn routed_with(lines: &str, mailertable: &str, to: &str) -> String {
     let lines = format!("smapd: mailertable /m\n{lines}");
     let content = Ok((mailertable.as_bytes().to_vec(), Vec::new()));
     let table =
-        Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, |_| content.clone()).unwrap();
+        Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, |_: &Path| content.clone())
+            .unwrap();
     let (smapd, _) = table.smapd().unwrap();
     match route(&smapd, &hostname(), &to.parse().unwrap_or_else(|_| postmaster())) {
         Route::Through { transport, reason } => format!("{transport} ({reason})"),

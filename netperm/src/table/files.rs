@@ -1,104 +1,244 @@
-//! The files that a table names and that are read with it.
+//! The files that a table names, read once for every program that names them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Content, Entry, Program, Table};
+use super::{Program, Table};
 use crate::access::Access;
+use crate::aliases::{AliasFile, Aliases};
+use crate::check;
 use crate::fault::{Fault, Note};
 use crate::mailertable::Mailertable;
-use crate::names::{Kind, Names};
-use crate::place::Place;
+use crate::names::{self, Names};
+use crate::place::{Located, Place};
+use crate::recipients::{Line, Users};
 use crate::schema::{Smap, Smapd};
+use crate::virtusertable::Virtusertable;
 
-/// What they say, as far as they are named.
+/// What is in a file, and what the operator should know of the file.
+pub type Content = (Vec<u8>, Vec<String>);
+
+/// Reads what a table names.
+pub trait Reader {
+    /// What is in a file.
+    ///
+    /// # Errors
+    /// Why it can't be read or believed.
+    fn content(&self, file: &Path) -> Result<Content, String>;
+
+    /// Whether a program is there that an alias runs.
+    fn is_program(&self, _file: &Path) -> bool {
+        true
+    }
+}
+
+/// Takes every file to be empty, whether it is there or not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unread;
+
+impl Reader for Unread {
+    fn content(&self, _file: &Path) -> Result<Content, String> {
+        Ok(Content::default())
+    }
+}
+
+impl<F: Fn(&Path) -> Result<Content, String>> Reader for F {
+    fn content(&self, file: &Path) -> Result<Content, String> {
+        self(file)
+    }
+}
+
+/// A file that a line names, and what it is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Access,
+    Aliases,
+    LocalHostNames,
+    Mailertable,
+    Recipients,
+    RelayDomains,
+    Virtusertable,
+}
+
+impl Kind {
+    const fn attribute(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Aliases => "aliases",
+            Self::LocalHostNames => "local-host-names",
+            Self::Mailertable => "mailertable",
+            Self::Recipients => "recipients",
+            Self::RelayDomains => "relay-domains",
+            Self::Virtusertable => "virtusertable",
+        }
+    }
+}
+
+/// Every file that lines name, with the first line that does.
+#[derive(Default)]
+struct Named(BTreeMap<(Kind, PathBuf), Place>);
+
+impl Named {
+    fn one<T: OfFile>(&mut self, kind: Kind, named: Option<&Located<T>>) {
+        named.into_iter().for_each(|named| self.add(kind, named.value.file(), &named.place));
+    }
+
+    fn people(
+        &mut self,
+        virtusertable: Option<&Located<Virtusertable>>,
+        aliases: Option<&Located<Aliases>>,
+        recipients: &[Located<Line>],
+    ) {
+        self.one(Kind::Virtusertable, virtusertable);
+        if let Some(named) = aliases {
+            named.files().iter().for_each(|file| self.add(Kind::Aliases, file, &named.place));
+        }
+        for line in recipients {
+            line.files().for_each(|file| self.add(Kind::Recipients, file, &line.place));
+        }
+    }
+
+    fn add(&mut self, kind: Kind, file: &Path, place: &Place) {
+        self.0.entry((kind, file.to_owned())).or_insert_with(|| place.clone());
+    }
+}
+
+/// What is read from one file.
+trait OfFile: Clone {
+    fn file(&self) -> &Path;
+}
+
+macro_rules! of_file {
+    ($($kind:ty),*) => {
+        $(impl OfFile for $kind {
+            fn file(&self) -> &Path {
+                self.file()
+            }
+        })*
+    };
+}
+
+of_file!(Access, Mailertable, Names, Virtusertable);
+
+/// What was read, by the name of the file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Files {
-    mailertable: Option<Mailertable>,
-    access: Option<Access>,
-    relay_domains: Option<Names>,
-    /// Each program may have its own.
-    local_host_names: [Option<Names>; 2],
+    access: BTreeMap<PathBuf, Access>,
+    aliases: BTreeMap<PathBuf, Arc<AliasFile>>,
+    local_host_names: BTreeMap<PathBuf, Names>,
+    mailertables: BTreeMap<PathBuf, Mailertable>,
+    relay_domains: BTreeMap<PathBuf, Names>,
+    users: BTreeMap<PathBuf, Users>,
+    virtusertables: BTreeMap<PathBuf, Virtusertable>,
 }
 
 impl Files {
+    /// Puts what was read where smap's lines name it.
     pub(super) fn fill_smap(&self, smap: &mut Smap) {
-        let [names, _] = &self.local_host_names;
-        if let (Some(named), Some(read)) = (&mut smap.access, &self.access) {
-            named.value = read.clone();
-        }
-        if let (Some(named), Some(read)) = (&mut smap.relay_domains, &self.relay_domains) {
-            named.value = read.clone();
-        }
-        if let (Some(named), Some(read)) = (&mut smap.local_host_names, names) {
-            named.value = read.clone();
-        }
+        put(&mut smap.access, &self.access);
+        put(&mut smap.local_host_names, &self.local_host_names);
+        put(&mut smap.relay_domains, &self.relay_domains);
+        put(&mut smap.virtusertable, &self.virtusertables);
+        self.people(&mut smap.aliases, &mut smap.recipients);
     }
 
+    /// The same for smapd.
     pub(super) fn fill_smapd(&self, smapd: &mut Smapd) {
-        let [_, names] = &self.local_host_names;
-        if let (Some(named), Some(read)) = (&mut smapd.mailertable, &self.mailertable) {
-            named.value = read.clone();
+        put(&mut smapd.local_host_names, &self.local_host_names);
+        put(&mut smapd.mailertable, &self.mailertables);
+        put(&mut smapd.virtusertable, &self.virtusertables);
+        self.people(&mut smapd.aliases, &mut smapd.recipients);
+    }
+
+    fn people(&self, aliases: &mut Option<Located<Aliases>>, recipients: &mut [Located<Line>]) {
+        if let Some(named) = aliases {
+            named.value.fill(|file| self.aliases.get(file).cloned());
         }
-        if let (Some(named), Some(read)) = (&mut smapd.local_host_names, names) {
-            named.value = read.clone();
+        recipients.iter_mut().for_each(|line| line.value.fill(|file| self.users.get(file).cloned()));
+    }
+
+    /// Takes what a file says, and tells everything that is wrong with it.
+    fn add(&mut self, kind: Kind, file: &Path, bytes: &[u8]) -> Vec<Fault> {
+        match kind {
+            Kind::Access => keep(&mut self.access, file, Access::parse(file, bytes)),
+            Kind::Aliases => {
+                let (read, faults) = AliasFile::parse(file, bytes);
+                keep(&mut self.aliases, file, (Arc::new(read), faults))
+            }
+            Kind::LocalHostNames => {
+                keep(&mut self.local_host_names, file, Names::parse(names::Kind::Local, file, bytes))
+            }
+            Kind::Mailertable => keep(&mut self.mailertables, file, Mailertable::parse(file, bytes)),
+            Kind::Recipients => keep(&mut self.users, file, Users::parse(file, bytes)),
+            Kind::RelayDomains => {
+                keep(&mut self.relay_domains, file, Names::parse(names::Kind::Relay, file, bytes))
+            }
+            Kind::Virtusertable => keep(&mut self.virtusertables, file, Virtusertable::parse(file, bytes)),
         }
     }
 }
 
-/// Reads one file after the other, and gathers what is wrong with them and what the operator should know.
-struct Reader<F> {
-    read: F,
-    faults: Vec<Fault>,
-    notes: Vec<Note>,
+fn put<T: OfFile>(named: &mut Option<Located<T>>, read: &BTreeMap<PathBuf, T>) {
+    if let Some(named) = named
+        && let Some(read) = read.get(named.value.file())
+    {
+        named.value = read.clone();
+    }
 }
 
-impl<F: Fn(&Path) -> Result<Content, String>> Reader<F> {
-    fn read<T>(
-        &mut self,
-        attribute: &str,
-        named: Option<(Place, PathBuf)>,
-        parse: impl FnOnce(&Path, &[u8]) -> (T, Vec<Fault>),
-    ) -> Option<T> {
-        let (place, file) = named?;
-        let about = |what: String| format!("{attribute}: {}: {what}", file.display());
-        match (self.read)(&file) {
-            Err(what) => {
-                self.faults.push(Fault::new(&place, about(what)));
-                None
-            }
-            Ok((bytes, notes)) => {
-                self.notes.extend(notes.into_iter().map(|note| Note::new(&place, about(note))));
-                let (parsed, faults) = parse(&file, &bytes);
-                self.faults.extend(faults);
-                Some(parsed)
-            }
-        }
-    }
+fn keep<T>(read: &mut BTreeMap<PathBuf, T>, file: &Path, (parsed, faults): (T, Vec<Fault>)) -> Vec<Fault> {
+    read.insert(file.to_owned(), parsed);
+    faults
 }
 
 impl Table {
-    /// Reads the files that its lines name, and tells everything that is wrong with them.
-    pub(super) fn read_files(&mut self, read: impl Fn(&Path) -> Result<Content, String>) -> Vec<Fault> {
-        let mut reader = Reader { read, faults: Vec::new(), notes: Vec::new() };
-        let local = |file: &Path, bytes: &[u8]| Names::parse(Kind::Local, file, bytes);
-        let relay = |file: &Path, bytes: &[u8]| Names::parse(Kind::Relay, file, bytes);
-        let named = |program, attribute| self.named_file(program, attribute);
-        let files = Files {
-            mailertable: reader.read("mailertable", named(Program::Smapd, "mailertable"), Mailertable::parse),
-            access: reader.read("access", named(Program::Smap, "access"), Access::parse),
-            relay_domains: reader.read("relay-domains", named(Program::Smap, "relay-domains"), relay),
-            local_host_names: [Program::Smap, Program::Smapd]
-                .map(|program| reader.read("local-host-names", named(program, "local-host-names"), local)),
-        };
-        self.files = files;
-        self.notes.extend(reader.notes);
-        reader.faults
+    /// Reads the files that its lines name, and tells everything that is wrong with them and among them.
+    pub(super) fn read_files(&mut self, reader: &impl Reader) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for ((kind, file), place) in self.named_files().0 {
+            let about = |what: String| format!("{}: {}: {what}", kind.attribute(), file.display());
+            match reader.content(&file) {
+                Err(what) => faults.push(Fault::new(&place, about(what))),
+                Ok((bytes, notes)) => {
+                    self.notes.extend(notes.into_iter().map(|note| Note::new(&place, about(note))));
+                    faults.extend(self.files.add(kind, &file, &bytes));
+                }
+            }
+        }
+        faults.extend(self.people_faults(&|program| reader.is_program(program)));
+        faults
     }
 
-    /// The file that the first line of an attribute names, where that line is right.
-    fn named_file(&self, program: Program, attribute: &str) -> Option<(Place, PathBuf)> {
-        let line: &Entry = self.lines(program).find(|entry| entry.attribute == attribute)?;
-        let right = program.try_line(line).is_ok();
-        line.words.first().filter(|_| right).map(|file| (line.place.clone(), PathBuf::from(file)))
+    /// What is wrong among the files that say who somebody is.
+    fn people_faults(&self, is_program: &dyn Fn(&Path) -> bool) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if let Ok(mut smap) = self.right::<Smap>(Program::Smap) {
+            self.files.fill_smap(&mut smap);
+            let hostname = smap.hostname.clone().unwrap_or_else(check::nowhere);
+            faults.extend(check::people_faults("smap", &smap.people(&hostname), None));
+        }
+        if let Ok(mut smapd) = self.right::<Smapd>(Program::Smapd) {
+            self.files.fill_smapd(&mut smapd);
+            let hostname = smapd.hostname.clone().unwrap_or_else(check::nowhere);
+            faults.extend(check::people_faults("smapd", &smapd.people(&hostname), Some(is_program)));
+        }
+        faults
+    }
+
+    fn named_files(&self) -> Named {
+        let mut named = Named::default();
+        if let Ok(smap) = self.right::<Smap>(Program::Smap) {
+            named.one(Kind::Access, smap.access.as_ref());
+            named.one(Kind::LocalHostNames, smap.local_host_names.as_ref());
+            named.one(Kind::RelayDomains, smap.relay_domains.as_ref());
+            named.people(smap.virtusertable.as_ref(), smap.aliases.as_ref(), &smap.recipients);
+        }
+        if let Ok(smapd) = self.right::<Smapd>(Program::Smapd) {
+            named.one(Kind::LocalHostNames, smapd.local_host_names.as_ref());
+            named.one(Kind::Mailertable, smapd.mailertable.as_ref());
+            named.people(smapd.virtusertable.as_ref(), smapd.aliases.as_ref(), &smapd.recipients);
+        }
+        named
     }
 }

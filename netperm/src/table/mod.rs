@@ -24,8 +24,10 @@ use crate::place::Place;
 use crate::schema::{Lookup, Smap, Smapd};
 
 use self::files::Files;
+pub(crate) use self::files::Unread;
+pub use self::files::{Content, Reader};
 pub(crate) use de::{Words, parsed, word};
-pub(crate) use words::Written;
+pub(crate) use words::{Written, split};
 
 /// One line: these programs, this attribute, these arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,8 @@ pub(crate) struct Entry {
 const RULE_SETS: [&str; 2] = ["hosts", "relay"];
 
 /// The attributes that may stand on several lines which all count.
-const REPEATABLE: [&str; 6] = ["hosts", "relay", "domain", "listen", "nameserver", "our-address"];
+const REPEATABLE: [&str; 7] =
+    ["hosts", "relay", "domain", "listen", "nameserver", "our-address", "recipients"];
 
 impl Entry {
     fn new(programs: Vec<String>, written: &str, words: Vec<String>, place: Place) -> Result<Self, String> {
@@ -162,9 +165,6 @@ pub struct Table {
     files: Files,
 }
 
-/// What is in a file, and what the operator should know of the file.
-pub type Content = (Vec<u8>, Vec<String>);
-
 impl Table {
     /// Reads a table from its bytes; `file` is only named in messages. The files that it names are taken to be
     /// empty.
@@ -172,19 +172,14 @@ impl Table {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(file: &Path, bytes: &[u8], syntax: Syntax) -> Result<Self, Faults> {
-        Self::parse_with(file, bytes, syntax, |_| Ok(Content::default()))
+        Self::parse_with(file, bytes, syntax, Unread)
     }
 
     /// The same, with the files that it names, for which `read` is asked.
     ///
     /// # Errors
     /// Everything that is wrong with it and with them.
-    pub fn parse_with(
-        file: &Path,
-        bytes: &[u8],
-        syntax: Syntax,
-        read: impl Fn(&Path) -> Result<Content, String>,
-    ) -> Result<Self, Faults> {
+    pub fn parse_with(file: &Path, bytes: &[u8], syntax: Syntax, read: impl Reader) -> Result<Self, Faults> {
         let file: Arc<Path> = Arc::from(file);
         let (mut entries, mut faults) = match syntax {
             Syntax::Netperm => netperm::parse(&file, bytes),
@@ -197,7 +192,7 @@ impl Table {
             notes.extend(strange_names(entry));
         }
         let mut table = Self { file, entries, notes, files: Files::default() };
-        faults.extend(table.read_files(read));
+        faults.extend(table.read_files(&read));
         if !faults.is_empty() {
             faults.extend(table.contradictions());
         }
@@ -263,16 +258,20 @@ impl Table {
     pub fn check(&self) -> Result<Vec<Note>, Faults> {
         Faults::none_of(self.contradictions())?;
         let ((smap, of_smap), (smapd, of_smapd)) = (self.smap()?, self.smapd()?);
-        let own = [of_smap, of_smapd, self.lookup()?.1, check::both_notes(&smap, &smapd)];
+        let people = check::people_notes(&smap, &smapd);
+        let own = [of_smap, of_smapd, self.lookup()?.1, check::both_notes(&smap, &smapd), people];
         let notes: BTreeSet<Note> = self.notes.iter().cloned().chain(own.into_iter().flatten()).collect();
         Ok(notes.into_iter().collect())
     }
 
     /// What is wrong beyond single lines, as far as the lines that are right tell.
     fn contradictions(&self) -> Vec<Fault> {
-        let right = self.lines(Program::Smapd).filter(|entry| Program::Smapd.try_line(entry).is_ok());
-        let smapd = Smapd::deserialize(de::View::new(right));
-        smapd.map(|smapd| check::smapd_faults(&smapd)).unwrap_or_default()
+        self.right(Program::Smapd).map(|smapd: Smapd| check::smapd_faults(&smapd)).unwrap_or_default()
+    }
+
+    /// What the lines that are right say to a program.
+    fn right<'de, T: Deserialize<'de>>(&self, program: Program) -> Result<T, de::Error> {
+        T::deserialize(de::View::new(self.lines(program).filter(|entry| program.try_line(entry).is_ok())))
     }
 
     fn whole(&self, error: &de::Error) -> Faults {

@@ -1,0 +1,82 @@
+//! The same for the tables that say who somebody is.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use smap_common::address::Domain;
+
+use crate::fault::{Fault, Note};
+use crate::place::Located;
+use crate::recipients::{Line, Source, Tables};
+use crate::schema::{Smap, Smapd};
+
+/// A domain that no row means, in place of a name of ours that the table does not say.
+pub(crate) fn nowhere() -> Domain {
+    Domain::from_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// What is wrong among the tables of a program. `exists` tells whether a program of an alias is there, for the one that
+/// runs it.
+pub(crate) fn people_faults(
+    program: &str,
+    people: &Tables<'_>,
+    exists: Option<&dyn Fn(&Path) -> bool>,
+) -> Vec<Fault> {
+    let mut faults: Vec<Fault> =
+        people.recipients.iter().flat_map(|line| sources_without_table(program, people, line)).collect();
+    if let Some(virtusertable) = people.virtusertable {
+        faults.extend(virtusertable.loops(people.delimiter, people.hostname));
+    }
+    if let Some(aliases) = people.aliases {
+        faults.extend(aliases.loops(people.delimiter));
+        let judged = exists.map(|exists| aliases.faults(people.safe_programs, people.safe_files, exists));
+        faults.extend(judged.into_iter().flatten());
+    }
+    faults
+}
+
+/// Sources that a program is not told of.
+fn sources_without_table(program: &str, people: &Tables<'_>, line: &Located<Line>) -> Vec<Fault> {
+    let missing = line.sources.iter().filter_map(|source| match source {
+        Source::Virtusertable if people.virtusertable.is_none() => Some(("virtusertable", "virtusertable")),
+        Source::Aliases if people.aliases.is_none() => Some(("aliases", "aliases")),
+        _ => None,
+    });
+    missing
+        .map(|(source, file)| {
+            let what = format!(
+                "{program} has no {source}: add a line such as \"smap, smapd: {source} /etc/mail/{file}\""
+            );
+            Fault::new(&line.place, what)
+        })
+        .collect()
+}
+
+/// What the operator should know of them.
+pub(crate) fn people_notes(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
+    let mut notes = everybody_exists(smap);
+    for aliases in smap.aliases.iter().chain(&smapd.aliases) {
+        notes.extend(aliases.notes(&aliases.place));
+    }
+    notes
+}
+
+/// Domains in which everybody exists, where that is said of others.
+fn everybody_exists(smap: &Smap) -> Vec<Note> {
+    if smap.recipients.is_empty() {
+        return Vec::new();
+    }
+    let mut notes = Vec::new();
+    for line in &smap.domain {
+        for pattern in &line.patterns {
+            if !smap.recipients.iter().any(|recipients| recipients.covers(pattern)) {
+                let text = format!(
+                    "every recipient in {pattern} is accepted: add a line such as \"smap, smapd: recipients {pattern} \
+                     file:/etc/smap/users\""
+                );
+                notes.push(Note::new(&line.place, text));
+            }
+        }
+    }
+    notes
+}

@@ -1,0 +1,254 @@
+//! Who exists: what each `recipients` line names is looked at, in its order, until somebody is found.
+//!
+//! Decides whether a recipient exists, or what has to be asked to know it. Trusts the tables. Guarantees that only a
+//! source that knows him makes a recipient exist where there is one, and that every answer names the line that gave it;
+//! a domain that no line speaks of takes everybody. Whoever the virtusertable makes of him is who is looked for.
+#![deny(clippy::disallowed_methods)]
+
+mod line;
+mod reason;
+mod users;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use smap_common::address::{Address, Domain};
+
+pub use self::line::{Line, Source};
+pub use self::reason::Reason;
+pub use self::users::Users;
+use crate::aliases::{self, Aliases, Target};
+use crate::detail::Delimiter;
+use crate::expand::MOST_STEPS;
+use crate::place::Located;
+use crate::schema::{FilePath, Smap, Smapd};
+use crate::virtusertable::{self, Meaning, Virtusertable};
+
+#[cfg(test)]
+mod tests;
+
+/// The tables that say who somebody is.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    /// Our own name.
+    pub hostname: &'a Domain,
+    /// `virtusertable`
+    pub virtusertable: Option<&'a Virtusertable>,
+    /// `aliases`
+    pub aliases: Option<&'a Aliases>,
+    /// `recipients`
+    pub recipients: &'a [Located<Line>],
+    /// `recipient-delimiter`
+    pub delimiter: Delimiter,
+    /// `safe-programs`
+    pub safe_programs: Option<&'a Path>,
+    /// `safe-files`
+    pub safe_files: Option<&'a Path>,
+}
+
+impl Smap {
+    /// The tables that say who somebody is.
+    #[must_use]
+    pub fn people<'a>(&'a self, hostname: &'a Domain) -> Tables<'a> {
+        Tables {
+            hostname,
+            virtusertable: self.virtusertable.as_ref().map(|named| &named.value),
+            aliases: self.aliases.as_ref().map(|named| &named.value),
+            recipients: &self.recipients,
+            delimiter: self.recipient_delimiter,
+            safe_programs: path(self.safe_programs.as_ref()),
+            safe_files: path(self.safe_files.as_ref()),
+        }
+    }
+}
+
+impl Smapd {
+    /// The tables that say who somebody is.
+    #[must_use]
+    pub fn people<'a>(&'a self, hostname: &'a Domain) -> Tables<'a> {
+        Tables {
+            hostname,
+            virtusertable: self.virtusertable.as_ref().map(|named| &named.value),
+            aliases: self.aliases.as_ref().map(|named| &named.value),
+            recipients: &self.recipients,
+            delimiter: self.recipient_delimiter,
+            safe_programs: path(self.safe_programs.as_ref()),
+            safe_files: path(self.safe_files.as_ref()),
+        }
+    }
+}
+
+fn path(named: Option<&Located<FilePath>>) -> Option<&Path> {
+    named.map(|named| named.value.0.as_path())
+}
+
+impl<'a> Tables<'a> {
+    /// The first line that speaks of a domain.
+    #[must_use]
+    pub fn line(&self, domain: &Domain) -> Option<&'a Located<Line>> {
+        self.recipients.iter().find(|line| line.matches(domain))
+    }
+
+    /// Whether names of a domain are names at home, which aliases may mean: our own name, and what a `recipients` line
+    /// gives the source `aliases`.
+    #[must_use]
+    pub fn is_home(&self, domain: &Domain) -> bool {
+        let by_line = || self.line(domain).is_some_and(|line| line.sources.contains(&Source::Aliases));
+        domain == self.hostname || by_line()
+    }
+
+    pub(crate) fn virtual_row(&self, address: &Address) -> Option<(Located<virtusertable::Row>, Meaning)> {
+        self.virtusertable?.find(address, self.delimiter, self.hostname)
+    }
+
+    pub(crate) fn alias(&self, address: &Address) -> Option<&'a Located<Arc<aliases::Row>>> {
+        let at_home = address.domain().is_none_or(|domain| self.is_home(domain));
+        self.aliases.filter(|_| at_home)?.find(address.local_part(), self.delimiter)
+    }
+
+    /// The address of a name or an address.
+    pub(crate) fn address(&self, target: &Target) -> Option<Address> {
+        match target {
+            Target::Name(name) => Address::new(name, self.hostname.clone()).ok(),
+            Target::Address(address) => Some(address.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whom what a list sends on seems to come from.
+    pub(crate) fn owner(&self, list: &str) -> Option<Address> {
+        self.aliases?.owner(list).and_then(|owner| self.address(&owner))
+    }
+
+    /// By which two addresses are one: case says nothing of a name at home.
+    pub(crate) fn key(&self, address: &Address) -> String {
+        let shown = address.to_string();
+        let folds = address.domain().is_none_or(|domain| self.is_home(domain));
+        if folds { shown.to_lowercase() } else { shown }
+    }
+}
+
+/// What has to be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Whether this machine has a user of this name.
+    Passwd(String),
+    /// Whether the host that his mail goes to takes this recipient.
+    CallOut(Address),
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// He exists.
+    Yes,
+    /// He does not.
+    No,
+    /// It cannot be told now, and why.
+    Failed(String),
+}
+
+/// Whether a recipient exists, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Exists<'a> {
+    /// He does, or nothing says that he does not.
+    Yes(Reason<'a>),
+    /// He does not.
+    No(Reason<'a>),
+    /// To be asked again with the answer to this, of which that line speaks.
+    Ask(Question, &'a Located<Line>),
+    /// It cannot be told now.
+    NotNow(Reason<'a>),
+}
+
+/// Whether a recipient exists, as far as the answers so far tell.
+pub fn exists<'a>(tables: &Tables<'a>, answers: &[(Question, Answer)], recipient: &Address) -> Exists<'a> {
+    // RFC 5321 section 4.5.1: at every domain that mail is taken for.
+    if recipient.is_postmaster() {
+        return Exists::Yes(Reason::Postmaster);
+    }
+    let mut address = recipient.clone();
+    let mut by = None;
+    for _ in 0..MOST_STEPS {
+        let Some((row, meaning)) = tables.virtual_row(&address) else {
+            return himself(tables, answers, &address, by);
+        };
+        match meaning {
+            Meaning::Error(transport) => return Reason::error(row, transport),
+            Meaning::NoAddress => return Exists::No(Reason::NoAddress(row)),
+            Meaning::Address(next) => address = next,
+        }
+        by = Some(row);
+    }
+    match by {
+        Some(row) => Exists::No(Reason::Loop(row)),
+        None => Exists::Yes(Reason::NoLine),
+    }
+}
+
+/// The same for someone whom no row of the virtusertable makes another.
+fn himself<'a>(
+    tables: &Tables<'a>,
+    answers: &[(Question, Answer)],
+    address: &Address,
+    by: Option<Located<virtusertable::Row>>,
+) -> Exists<'a> {
+    let domain = address.domain().unwrap_or(tables.hostname);
+    let Some(line) = tables.line(domain) else {
+        return Exists::Yes(by.map_or(Reason::NoLine, Reason::Virtusertable));
+    };
+    let mut open = None;
+    let mut failed = None;
+    for source in &line.sources {
+        match known(tables, line, source, address) {
+            Known::Yes(reason) => return Exists::Yes(reason),
+            Known::No => {}
+            Known::Ask(questions) => {
+                for question in questions {
+                    match answers.iter().find(|(asked, _)| *asked == question) {
+                        Some((_, Answer::Yes)) => return Exists::Yes(Reason::Answered(line, question)),
+                        Some((_, Answer::No)) => {}
+                        Some((_, Answer::Failed(why))) => {
+                            failed = failed.or(Some(Reason::Failed(line, question, why.clone())));
+                        }
+                        None => open = open.or(Some(question)),
+                    }
+                }
+            }
+        }
+    }
+    match (open, failed) {
+        (Some(question), _) => Exists::Ask(question, line),
+        (None, Some(reason)) => Exists::NotNow(reason),
+        (None, None) => Exists::No(Reason::Unknown(line, address.clone())),
+    }
+}
+
+enum Known<'a> {
+    Yes(Reason<'a>),
+    No,
+    /// Any of them will do.
+    Ask(Vec<Question>),
+}
+
+/// What a single source says, of somebody without a row in the virtusertable.
+fn known<'a>(
+    tables: &Tables<'a>,
+    line: &'a Located<Line>,
+    source: &'a Source,
+    address: &Address,
+) -> Known<'a> {
+    let found = |reason: Option<Reason<'a>>| reason.map_or(Known::No, Known::Yes);
+    match source {
+        Source::Any => Known::Yes(Reason::Any(line)),
+        Source::Virtusertable => Known::No,
+        Source::File(users) => found(users.find(address, tables.delimiter).map(Reason::Named)),
+        Source::Aliases => found(tables.alias(address).map(Reason::Alias)),
+        Source::CallOut => Known::Ask(vec![Question::CallOut(address.clone())]),
+        Source::Passwd => {
+            let names = tables.delimiter.names(address.local_part());
+            Known::Ask(names.map(|name| Question::Passwd(name.to_lowercase())).collect())
+        }
+    }
+}
