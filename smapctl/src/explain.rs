@@ -16,6 +16,10 @@ use crate::arguments::Question;
 use crate::error::Error;
 use crate::show;
 
+mod people;
+
+use self::people::Branch;
+
 /// More than any chain of `local:` has steps.
 const MOST_STEPS: usize = 10;
 
@@ -28,6 +32,12 @@ pub struct Explanation {
     connect: Stage,
     sender: Stage,
     recipient: Stage,
+    /// None: no `recipients` line speaks of any domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exists: Option<Stage>,
+    /// None: there is neither a virtusertable nor an alias.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expansion: Vec<Branch>,
     route: Vec<Step>,
 }
 
@@ -93,6 +103,8 @@ impl Explanation {
             connect: Stage::of(&policy::connect(&site.smap, &facts)),
             sender: Stage::of(&policy::sender(&site.smap, &facts)),
             recipient: Stage::of(&policy::recipient(&site.smap, &site.hostname, &facts, &question.to)),
+            exists: people::exists(site, &question.to),
+            expansion: people::expansion(site, &question.to),
             route: route(site, sender, question.to.clone()),
         }
     }
@@ -106,6 +118,8 @@ impl fmt::Display for Explanation {
             rows.extend(self.sender.rows("sender"));
         }
         rows.extend(self.recipient.rows("recipient"));
+        rows.extend(self.exists.iter().flat_map(|exists| exists.rows("exists")));
+        rows.extend(self.expansion.iter().flat_map(Branch::rows));
         for (number, step) in self.route.iter().enumerate() {
             let label = if number == 0 { "route" } else { step.recipient.as_str() };
             let kind = step.transport.as_ref().and_then(|transport| transport.split([':', ' ']).next());

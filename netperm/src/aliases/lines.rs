@@ -43,14 +43,14 @@ fn each_line(file: &Path, bytes: &[u8], mut take: impl FnMut(Place, Result<&str,
     }
 }
 
-/// A line with the white space at its beginning, which continues the one before.
+/// A line with its white space: what begins with it continues the line before.
 fn text(line: &[u8]) -> Result<&str, String> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let Some(byte) = line.iter().find(|byte| byte.is_ascii_control() && **byte != b'\t') {
         return Err(format!("a control character (0x{byte:02x}) stands in this line"));
     }
-    str::from_utf8(line).map(str::trim_ascii_end).map_err(|_| "this line is not UTF-8".to_owned())
+    str::from_utf8(line).map_err(|_| "this line is not UTF-8".to_owned())
 }
 
 #[derive(Default)]
@@ -77,6 +77,7 @@ impl Reader {
 
     fn text(&mut self, place: Place, line: &str) {
         let continues = std::mem::take(&mut self.backslash) || line.starts_with([' ', '\t']);
+        let line = line.trim_ascii_end();
         let (line, backslash) = line.strip_suffix('\\').map_or((line, false), |line| (line, true));
         if line.trim_ascii().is_empty() && !backslash {
             return self.close(continues);

@@ -54,11 +54,13 @@ impl AliasFile {
                 faults.push(Fault::new(&place, what));
                 String::new()
             });
-            let targets = read_all(items, &mut faults);
-            if targets.is_empty() {
+            if items.is_empty() {
                 let what = format!("\"{name}\": nobody stands behind the colon");
                 faults.push(Fault::new(&place, what));
-            } else if let Some(first) = rows.get(&name).filter(|_| !name.is_empty()) {
+                continue;
+            }
+            let targets = read_all(items, &mut faults);
+            if let Some(first) = rows.get(&name).filter(|_| !name.is_empty()) {
                 faults.push(Fault::new(&place, format!("\"{name}\" stands here already: {}", first.place)));
             } else {
                 rows.insert(name.clone(), Located { place, value: Arc::new(Row { name, targets }) });

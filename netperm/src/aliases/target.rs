@@ -130,6 +130,9 @@ impl Target {
     }
 
     fn address(text: &str) -> Result<Self, BadTarget> {
+        if !text.starts_with('"') && text.contains([' ', '\t']) {
+            return Err(BadTarget::Behind(text.to_owned()));
+        }
         let about = |fault| BadTarget::Address(text.to_owned(), fault);
         match text.parse::<Address>() {
             Ok(address) if address.domain().is_some() => Ok(Self::Address(address)),

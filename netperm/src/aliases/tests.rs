@@ -118,8 +118,8 @@ fn rows_that_make_no_sense_are_faults() {
         ("joe:", "\"joe\": nobody stands behind the colon"),
         ("joe: ,", "\"joe\": nobody stands behind the colon"),
         (" joe: x", "this line begins with white space, but continues no row"),
-        ("joe: a b", "\"a b\": bad local part"),
-        ("joe: a@b # c", "\"a@b # c\": bad local part"),
+        ("joe: a b", "\"a b\": a comma must stand between two addresses"),
+        ("joe: a@b # c", "\"a@b # c\": a comma must stand between two addresses"),
         ("joe: a, # c", "a comment stands on a line of its own, from its beginning"),
         ("joe: \"a", "a \" is not closed on its line"),
         ("joe: <a@b", "a < is not closed on its line"),
@@ -157,22 +157,18 @@ fn rows_that_lead_back_to_themselves_are_faults() {
         ]
     );
     read("joe: joe, joe@example.com\njim: \\jim\nann: joe, joe\n");
-    assert!(fault_of_plus().contains("b (a:2) -> a"));
-}
-
-/// A loop by way of a detail.
-fn fault_of_plus() -> String {
-    parsed("a: b+x\nb+*: a\n").1.join("\n")
+    let (_, faults) = parsed("a: b+x\nb+*: a\n");
+    assert_eq!(faults, ["a:2: this alias leads back to itself: a (a:1) -> b+* (a:2) -> a"]);
 }
 
 #[test]
 fn a_chain_as_long_as_the_file_is_walked() {
-    let mut text: String = (0..200_000).map(|n| format!("u{n}: u{}\n", n + 1)).collect();
+    let mut text: String = (0..20_000).map(|n| format!("u{n}: u{}\n", n + 1)).collect();
     read(&text);
-    text += "u200000: u0\n";
+    text += "u20000: u0\n";
     let (_, faults) = parsed(&text);
     let [fault] = faults.try_into().unwrap();
-    assert!(fault.starts_with("a:200001: ") && fault.len() < 200, "{fault}");
+    assert!(fault.starts_with("a:20001: ") && fault.len() < 200, "{fault}");
 }
 
 #[test]

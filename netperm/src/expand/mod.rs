@@ -74,7 +74,7 @@ pub struct Step {
     pub by: By,
     before: Chain,
     length: usize,
-    /// Who was looked up, as he is known once he was.
+    /// What was looked up.
     key: Arc<str>,
 }
 
@@ -158,7 +158,7 @@ impl fmt::Display for Why {
         match self {
             Self::Error(transport) => transport.fmt(f),
             Self::NoAddress => f.write_str("what the row makes of this recipient is no address"),
-            Self::Loop(key) => write!(f, "this leads back to <{key}>"),
+            Self::Loop(key) => write!(f, "this leads back to {key}"),
             Self::TooDeep => write!(f, "more than {MOST_STEPS} rows lead here"),
             Self::TooMany => write!(f, "this stands for more than {MOST_TARGETS} recipients"),
             Self::Unreadable(what) | Self::Bad(what) => f.write_str(what),
@@ -190,12 +190,21 @@ pub fn expand(
     recipient: &Address,
     include: &mut dyn FnMut(&Path) -> Result<Vec<u8>, String>,
 ) -> Expansion {
+    within(MOST_TARGETS, tables, recipient, include)
+}
+
+fn within(
+    most: usize,
+    tables: &Tables<'_>,
+    recipient: &Address,
+    include: &mut dyn FnMut(&Path) -> Result<Vec<u8>, String>,
+) -> Expansion {
     let mut work = Work::new(tables);
     work.todo.push(Todo { what: What::Address(recipient.clone()), chain: Chain::default(), owner: None });
     let mut looked_at = 0;
     while let Some(todo) = work.todo.pop() {
-        looked_at += 1;
-        if looked_at + work.todo.len() > MOST_TARGETS {
+        looked_at += usize::from(matches!(todo.what, What::Target(_)));
+        if looked_at + work.todo.len() > most {
             let refused = Refused { chain: todo.chain, why: Why::TooMany };
             return Expansion { recipients: Vec::new(), refused: vec![refused] };
         }
@@ -275,14 +284,8 @@ impl<'a> Work<'a> {
             // Nobody else, or an alias that names himself.
             return self.todo.push(Todo { what: mailbox(), ..todo });
         }
-        let key: Arc<str> = Arc::from(tables.key(address));
-        if !self.looked_up.insert(Arc::clone(&key)) {
-            if todo.chain.back().any(|step| *step.key == *key) {
-                self.refuse(todo.chain, Why::Loop(key.to_string()));
-            }
-            return;
-        }
         if let Some((row, meaning)) = virtual_row {
+            let Some(key) = self.first(format!("<{}>", tables.key(address)), &todo.chain) else { return };
             let chain = todo.chain.then(&row.place, By::Virtusertable(row.value), &key);
             match meaning {
                 Meaning::Address(next) => {
@@ -292,6 +295,7 @@ impl<'a> Work<'a> {
                 Meaning::NoAddress => self.refuse(chain, Why::NoAddress),
             }
         } else if let Some(row) = alias {
+            let Some(key) = self.first(format!("the alias {}", row.name), &todo.chain) else { return };
             let owner = tables.owner(&row.name).map(Arc::new).or(todo.owner);
             for target in row.targets.iter().rev() {
                 let chain = todo.chain.then(&target.place, By::Alias(row.name.clone()), &key);
@@ -299,6 +303,18 @@ impl<'a> Work<'a> {
                 self.todo.push(Todo { what, chain, owner });
             }
         }
+    }
+
+    /// What is looked up, if it is for the first time; a way that comes back to it is refused.
+    fn first(&mut self, key: String, chain: &Chain) -> Option<Arc<str>> {
+        let key: Arc<str> = Arc::from(key);
+        if self.looked_up.insert(Arc::clone(&key)) {
+            return Some(key);
+        }
+        if chain.back().any(|step| *step.key == *key) {
+            self.refuse(chain.clone(), Why::Loop(key.to_string()));
+        }
+        None
     }
 
     fn target(
@@ -341,13 +357,8 @@ impl<'a> Work<'a> {
         todo: &Todo,
         include: &mut dyn FnMut(&Path) -> Result<Vec<u8>, String>,
     ) {
-        let key: Arc<str> = Arc::from(format!(":include:{}", file.display()));
-        if !self.looked_up.insert(Arc::clone(&key)) {
-            if todo.chain.back().any(|step| *step.key == *key) {
-                self.refuse(todo.chain.clone(), Why::Loop(key.to_string()));
-            }
-            return;
-        }
+        let key = format!("the list {}", file.display());
+        let Some(key) = self.first(key, &todo.chain) else { return };
         let bytes = match include(file) {
             Ok(bytes) => bytes,
             Err(what) => {

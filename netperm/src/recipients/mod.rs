@@ -9,6 +9,7 @@ mod line;
 mod reason;
 mod users;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -160,6 +161,30 @@ pub enum Exists<'a> {
     Ask(Question, &'a Located<Line>),
     /// It cannot be told now.
     NotNow(Reason<'a>),
+}
+
+impl Exists<'_> {
+    /// One word for it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Yes(_) => "yes",
+            Self::No(_) => "no",
+            Self::Ask(..) => "ask",
+            Self::NotNow(_) => "not now",
+        }
+    }
+}
+
+impl fmt::Display for Exists<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes(reason) | Self::No(reason) | Self::NotNow(reason) => {
+                write!(f, "{}: {reason}", self.word())
+            }
+            Self::Ask(question, _) => write!(f, "{}: {question}", self.word()),
+        }
+    }
 }
 
 /// Whether a recipient exists, as far as the answers so far tell.

@@ -183,9 +183,9 @@ fn rows_that_lead_back_to_themselves_are_faults() {
 
 #[test]
 fn a_long_chain_and_a_long_row_are_read() {
-    let mut text: String = (0..100_000).map(|n| format!("u{n}@a u{}@a\n", n + 1)).collect();
+    let mut text: String = (0..20_000).map(|n| format!("u{n}@a u{}@a\n", n + 1)).collect();
     text += &format!("big@a {}@b\n", "x".repeat(1 << 20));
     let (_, faults) = parsed(&text);
     let [fault] = faults.try_into().unwrap();
-    assert!(fault.starts_with("v:100001: ") && fault.ends_with("the address is too long"), "{fault:.80}");
+    assert!(fault.starts_with("v:20001: ") && fault.ends_with("the address is too long"), "{fault:.80}");
 }

@@ -55,10 +55,13 @@ fn site(table: &Table) -> Site {
     }
 }
 
-/// What a table names as a mailertable lies beside it.
+/// What a table names as `/etc/mail/NAME` lies beside it.
 fn read(path: &Path) -> Table {
     let bytes = std::fs::read(path).unwrap();
-    let named = |_: &Path| Ok((std::fs::read(path.with_extension("mailertable")).unwrap(), Vec::new()));
+    let named = |named: &Path| {
+        let beside = path.with_extension(named.file_name().unwrap());
+        Ok((std::fs::read(beside).unwrap(), Vec::new()))
+    };
     Table::parse_with(Path::new("netperm-table"), &bytes, Syntax::Netperm, named).unwrap()
 }
 
