@@ -367,6 +367,10 @@ impl<'a> Work<'a> {
             }
         };
         let (targets, faults) = aliases::included(file, &bytes);
+        if targets.is_empty() && faults.is_empty() {
+            let what = format!("{}: nobody stands in this list", file.display());
+            return self.refuse(todo.chain.clone(), Why::Bad(what));
+        }
         let by = || By::Include(file.to_owned());
         for fault in faults {
             self.refuse(todo.chain.then(&fault.place, by(), &key), Why::Bad(fault.what));

@@ -166,3 +166,63 @@ fn a_wrong_line_is_named_by_file_and_number() {
         format!("{shown}:3: timeout: \"never\" is not a duration (such as 90, 30s, 15m, 1h30m or 5d)")
     );
 }
+
+/// A table that names aliases with these rows, in a folder with a program `safe/archive` and a file `list`.
+fn load_with_aliases(rows: &str, mode: u32) -> (tempfile::TempDir, Result<Table, Faults>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("safe")).unwrap();
+    for (name, mode) in [("safe/archive", 0o755), ("safe/notes", 0o644)] {
+        fs::write(path(name), "").unwrap();
+        fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();
+    }
+    fs::write(path("aliases"), format!("postmaster: root\n{rows}\n")).unwrap();
+    fs::set_permissions(path("aliases"), Permissions::from_mode(mode)).unwrap();
+    let at = folder.path().display();
+    let text = format!("{TABLE}smapd: aliases {at}/aliases\nsmapd: safe-programs {at}/safe\n");
+    fs::write(path("netperm-table"), text).unwrap();
+    fs::set_permissions(path("netperm-table"), Permissions::from_mode(0o600)).unwrap();
+    let table = Table::load(&path("netperm-table"));
+    (folder, table)
+}
+
+#[test]
+fn a_program_of_an_alias_must_be_there_and_may_be_run() {
+    let (_folder, table) = load_with_aliases("list: \"|/anywhere/archive list\"", 0o644);
+    assert_eq!(table.unwrap().notes(), []);
+    for missing in ["sh", "notes", "safe"] {
+        let (folder, table) = load_with_aliases(&format!("list: \"|/bin/{missing}\""), 0o644);
+        let at = folder.path().display();
+        assert_eq!(
+            fault(table),
+            format!(
+                "{at}/aliases:2: |{missing}: no program {missing} that can be run stands in {at}/safe (safe-programs)"
+            )
+        );
+    }
+}
+
+#[test]
+fn aliases_that_everyone_can_write_are_refused() {
+    let (folder, table) = load_with_aliases("list: joe", 0o646);
+    let (text, file) = (fault(table), folder.path().join("aliases").display().to_string());
+    assert!(
+        text.ends_with(&format!(":2: aliases: {file}: everyone can write this table: chmod go-w {file}")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_list_that_everyone_can_write_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list");
+    fs::write(&list, "joe\n").unwrap();
+    for (mode, said) in [(0o644, Ok(b"joe\n".to_vec())), (0o646, Err("everyone can write this table"))] {
+        fs::set_permissions(&list, Permissions::from_mode(mode)).unwrap();
+        match (load::included(&list), said) {
+            (Ok(found), Ok(said)) => assert_eq!(found, said),
+            (Err(found), Err(said)) => assert!(found.starts_with(said), "{found}"),
+            (found, _) => panic!("{mode:o}: {found:?}"),
+        }
+    }
+}

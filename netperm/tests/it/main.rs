@@ -8,3 +8,5 @@ mod decisions;
 mod golden;
 #[cfg(test)]
 mod loading;
+#[cfg(test)]
+mod people;
