@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::recipients::{Answer, Question, exists};
-use crate::{Syntax, Table};
+use crate::{Content, Reader, Syntax, Table};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/people")
