@@ -44,7 +44,10 @@ pub struct Faults(Vec<Fault>);
 
 impl Faults {
     /// `Ok` when there are none.
-    pub(crate) fn none_of(mut faults: Vec<Fault>) -> Result<(), Self> {
+    ///
+    /// # Errors
+    /// Those that there are.
+    pub fn none_of(mut faults: Vec<Fault>) -> Result<(), Self> {
         if faults.is_empty() {
             return Ok(());
         }

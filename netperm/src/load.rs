@@ -14,6 +14,11 @@ use crate::fault::{Fault, Faults, Note};
 use crate::place::Place;
 use crate::table::{Content, Reader, Syntax, Table, Unread};
 
+mod mapped;
+mod tables;
+
+pub use self::tables::{Source, compiled_name};
+
 /// Where the table is looked for when the command line names none.
 pub const DEFAULT_TABLES: [&str; 2] = ["/etc/smap/netperm-table", "/usr/local/etc/netperm-table"];
 
@@ -91,7 +96,7 @@ fn believed(file: &Path) -> Result<(Vec<u8>, Vec<String>, u32), String> {
     let mut bytes = Vec::new();
     let opened = open(file)?;
     let metadata = opened.metadata().map_err(|error| cannot_read(&error))?;
-    let notes = judge(file, &metadata)?;
+    let notes = judge(file, &metadata, MAX_BYTES)?;
     opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
     Ok((bytes, notes, metadata.mode()))
 }
@@ -110,12 +115,12 @@ fn cannot_read(error: &io::Error) -> String {
 }
 
 /// Whether the file may be believed, and what the operator should know of it.
-fn judge(file: &Path, metadata: &Metadata) -> Result<Vec<String>, String> {
+fn judge(file: &Path, metadata: &Metadata, limit: u64) -> Result<Vec<String>, String> {
     if !metadata.is_file() {
         return Err("this is not a regular file".to_owned());
     }
-    if metadata.len() > MAX_BYTES {
-        return Err(format!("the table is larger than {MAX_BYTES} bytes"));
+    if metadata.len() > limit {
+        return Err(format!("the table is larger than {limit} bytes"));
     }
     let (mode, file) = (metadata.mode(), file.display());
     if mode & WRITABLE_BY_OTHERS != 0 {

@@ -6,6 +6,7 @@
 
 mod de;
 mod files;
+mod named;
 mod netperm;
 mod toml;
 mod words;
