@@ -32,6 +32,12 @@ pub enum Command {
         #[arg(long)]
         security: bool,
     },
+    /// Make FILE.cdb of each table, which is quick to open however many rows it has
+    Compile {
+        /// The tables (all that the netperm-table names)
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// Say what becomes of a message, and which line of the table decides it
     Explain(Question),
     /// Look at the messages in the spool, and say what becomes of them

@@ -24,6 +24,8 @@ pub enum Error {
     Unknown(QueueId),
     /// A log cannot be read.
     Log(PathBuf, io::Error),
+    /// A compiled table cannot be written.
+    Compiled(PathBuf, io::Error),
     /// The demo did not go as it should.
     Demo(DemoError),
     /// What was found cannot be written.
@@ -44,11 +46,15 @@ impl Error {
             Self::Order(OrderError::NotPermitted | OrderError::Stranger(_)) => Exit::NoPerm,
             Self::Order(_) => Exit::TempFail,
             Self::Unknown(_) => Exit::NoInput,
-            Self::Log(_, cause) if cause.kind() == io::ErrorKind::PermissionDenied => Exit::NoPerm,
+            Self::Log(_, cause) | Self::Compiled(_, cause)
+                if cause.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Exit::NoPerm
+            }
             Self::Log(..) => Exit::NoInput,
             Self::Demo(error) => error.exit(),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::Output(_) => Exit::TempFail,
+            Self::Output(_) | Self::Compiled(..) => Exit::TempFail,
         }
     }
 }
@@ -70,7 +76,9 @@ impl fmt::Display for Error {
             ),
             Self::Order(error) => error.fmt(f),
             Self::Unknown(id) => write!(f, "{id}: no such message is in the spool"),
-            Self::Log(path, cause) => write!(f, "{}: {cause}", path.display()),
+            Self::Log(path, cause) | Self::Compiled(path, cause) => {
+                write!(f, "{}: {cause}", path.display())
+            }
             Self::Demo(error) => error.fmt(f),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Self::Output(cause) => write!(f, "the output cannot be written: {cause}"),
