@@ -14,6 +14,7 @@
 mod access;
 mod budget;
 mod clients;
+mod compile;
 mod confinement;
 mod corpus;
 #[cfg(target_arch = "x86_64")]
@@ -48,6 +49,7 @@ fn main() {
     let with_needs = [
         access::tests(),
         starting::tests(),
+        compile::tests(),
         budget::tests(),
         listener::tests(),
         spares::tests(),
