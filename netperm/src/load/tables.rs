@@ -7,13 +7,16 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{MAX_BYTES, cannot_read, judge, mapped, open};
+use super::{cannot_read, judge, mapped, open};
 use crate::fault::{Fault, Faults, Note};
 use crate::place::Place;
 use crate::tables::{Map, Stamp};
 
 #[cfg(test)]
 mod tests;
+
+/// Room for millions of rows.
+const MAX_TEXT: u64 = 1 << 30;
 
 /// A text as it was read.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl Source {
     pub fn read(file: &Path) -> Result<Self, Fault> {
         let place = Place::whole(file);
         let fault = |what: String| Fault::new(&place, what);
-        let (opened, metadata, notes) = opened(file, MAX_BYTES).map_err(fault)?;
+        let (opened, metadata, notes) = opened(file, MAX_TEXT).map_err(fault)?;
         let (bytes, after) = read(opened).map_err(|error| fault(cannot_read(&error)))?;
         if Stamp::of(&after) != Stamp::of(&metadata) {
             return Err(fault("this was written while it was read: try again".to_owned()));
@@ -45,7 +48,7 @@ impl Source {
 
 fn read(mut opened: File) -> io::Result<(Vec<u8>, Metadata)> {
     let mut bytes = Vec::new();
-    opened.by_ref().take(MAX_BYTES).read_to_end(&mut bytes)?;
+    opened.by_ref().take(MAX_TEXT).read_to_end(&mut bytes)?;
     Ok((bytes, opened.metadata()?))
 }
 
@@ -69,7 +72,7 @@ impl Map {
     pub fn load(file: &Path) -> Result<(Self, Vec<Note>), Faults> {
         let place = Place::whole(file);
         let fault = |what: String| Faults::from(Fault::new(&place, what));
-        let (_, text, mut notes) = opened(file, MAX_BYTES).map_err(fault)?;
+        let (_, text, mut notes) = opened(file, MAX_TEXT).map_err(fault)?;
         match compiled(file, &Stamp::of(&text)) {
             Ok((map, more)) => {
                 notes.extend(more);
