@@ -125,7 +125,7 @@ impl Access {
         for (key, place, value) in map.iter() {
             match row(key, value) {
                 Ok((read, value)) => shape.add(key, &read, &value),
-                Err(what) => faults.push(Fault::new(place, what)),
+                Err(what) => faults.push(Fault::new(&place, what)),
             }
         }
         (Self { map, shape }, faults)
@@ -142,7 +142,7 @@ impl Access {
     }
 
     /// Every row, in no order.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&Place, Key, Value)> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Place, Key, Value)> {
         self.map.iter().filter_map(|(key, place, value)| row(key, value).ok().map(|(k, v)| (place, k, v)))
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn notes(access: &Access, ours: &[IpAddr]) -> Vec<Note> {
     let mut notes = of_keys(relaying.map(|(place, key, _)| (place.clone(), key)), ours);
     let discarding = access.rows().filter(|(.., value)| *value == Value::Discard);
     let first = discarding.map(|(place, ..)| place).min();
-    notes.extend(first.map(|place| Note::new(place, "smap refuses what DISCARD would have it throw away")));
+    notes.extend(first.map(|place| Note::new(&place, "smap refuses what DISCARD would have it throw away")));
     notes
 }
 

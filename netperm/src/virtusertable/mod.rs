@@ -99,7 +99,7 @@ impl Virtusertable {
         let (map, mut faults) = Map::parse(file, bytes);
         for (key, place, value) in map.iter() {
             let judged = judge_key(key).and_then(|()| Value::read(value).map_err(|fault| fault.to_string()));
-            faults.extend(judged.err().map(|what| Fault::new(place, what)));
+            faults.extend(judged.err().map(|what| Fault::new(&place, what)));
         }
         (Self { map }, faults)
     }
@@ -146,7 +146,7 @@ impl Virtusertable {
         };
         let edges: HashMap<&str, (String, Place)> =
             self.map.iter().filter_map(|(key, _, value)| Some((key, next(value)?))).collect();
-        let mut rows: Vec<(&Place, &str)> = self.map.iter().map(|(key, place, _)| (place, key)).collect();
+        let mut rows: Vec<(Place, &str)> = self.map.iter().map(|(key, place, _)| (place, key)).collect();
         rows.sort();
         let mut done: HashMap<&str, usize> = HashMap::new();
         let mut faults = Vec::new();
