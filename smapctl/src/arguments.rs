@@ -11,6 +11,8 @@ use smap_common::lookup::BadName;
 use smap_common::spool::{BadQueueId, QueueId};
 use smapd::control::MAX_TEXT;
 
+use crate::import::Kind;
+
 /// Looks at what smap and smapd are told and at what they hold.
 #[derive(Debug, Parser)]
 #[command(name = "smapctl", version, max_term_width = 100)]
@@ -54,6 +56,15 @@ pub enum Command {
         /// Write JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Write what a sendmail.mc or Postfix's main.cf says as a netperm-table, on standard output
+    Import {
+        /// That file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What it is, where its name does not say
+        #[arg(long, value_enum)]
+        kind: Option<Kind>,
     },
     /// Try everything in a folder of its own: needs no root and leaves nothing behind
     Demo(Wishes),

@@ -10,6 +10,7 @@ use smap_common::spool::QueueId;
 use smapd::control::OrderError;
 
 use crate::demo::DemoError;
+use crate::import::ImportError;
 
 /// Why a command could not be carried out.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub enum Error {
     Log(PathBuf, io::Error),
     /// A compiled table cannot be written.
     Compiled(PathBuf, io::Error),
+    /// A file of sendmail's or Postfix's cannot be imported.
+    Import(PathBuf, ImportError),
     /// The demo did not go as it should.
     Demo(DemoError),
     /// What was found cannot be written.
@@ -52,6 +55,7 @@ impl Error {
                 Exit::NoPerm
             }
             Self::Log(..) => Exit::NoInput,
+            Self::Import(_, error) => error.exit(),
             Self::Demo(error) => error.exit(),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Output(_) | Self::Compiled(..) => Exit::TempFail,
@@ -79,6 +83,7 @@ impl fmt::Display for Error {
             Self::Log(path, cause) | Self::Compiled(path, cause) => {
                 write!(f, "{}: {cause}", path.display())
             }
+            Self::Import(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Demo(error) => error.fmt(f),
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Self::Output(cause) => write!(f, "the output cannot be written: {cause}"),

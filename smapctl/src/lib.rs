@@ -7,6 +7,7 @@ pub mod compile;
 pub mod demo;
 pub mod error;
 pub mod explain;
+pub mod import;
 pub mod queue;
 pub mod security;
 mod show;

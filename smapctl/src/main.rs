@@ -7,7 +7,7 @@ use clap::Parser;
 use smap_common::exit::Exit;
 use smapctl::arguments::{Arguments, Command, Queue};
 use smapctl::error::Error;
-use smapctl::{check, compile, demo, explain, queue, security, trace};
+use smapctl::{check, compile, demo, explain, import, queue, security, trace};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Check { security: true } => security::run(&table, &mut out),
         Command::Compile { files } => compile::run(&table, &files, &mut out),
         Command::Explain(question) => explain::run(&table, &question, &mut out),
+        Command::Import { file, kind } => import::run(&file, kind, &mut out),
         Command::Queue(Queue::List { filter, json }) => queue::list(&table, &filter, json, &mut out),
         Command::Queue(Queue::Show { id, body, json }) => queue::show(&table, id, body, json, &mut out),
         Command::Queue(order) => queue::order(&table, order, &mut out),

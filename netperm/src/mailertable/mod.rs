@@ -151,7 +151,8 @@ impl Mailertable {
     }
 
     /// Reads a mailertable, and tells everything that is wrong with it.
-    pub(crate) fn parse(file: &Path, bytes: &[u8]) -> (Self, Vec<Fault>) {
+    #[must_use]
+    pub fn parse(file: &Path, bytes: &[u8]) -> (Self, Vec<Fault>) {
         let (mut content, mut faults) = (Content::default(), Vec::new());
         let shared: Arc<Path> = Arc::from(file);
         for (line, number) in bytes.split_inclusive(|byte| *byte == b'\n').zip(1..) {

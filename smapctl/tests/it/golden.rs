@@ -16,11 +16,11 @@ use smapctl::queue::{Attempt, Details, Entry, Pending, Place, Summary, details, 
 use smapctl::trace::{self, Follower, Trace};
 use smapd::control::{Effect, Verb};
 
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
-fn assert_golden(reference: &Path, found: &str) {
+pub(crate) fn assert_golden(reference: &Path, found: &str) {
     if std::env::var_os("UPDATE_REFS").is_some() {
         std::fs::write(reference, found).unwrap();
     }

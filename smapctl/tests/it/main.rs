@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod real;
