@@ -14,6 +14,7 @@ mod fault;
 pub mod hosts;
 pub mod load;
 pub mod mailertable;
+pub mod masquerade;
 pub mod names;
 mod nearest;
 pub mod paths;

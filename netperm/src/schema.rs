@@ -28,10 +28,12 @@ use crate::virtusertable::Virtusertable;
 mod addresses;
 mod listen;
 mod lookup;
+mod masquerade;
 
 pub use self::addresses::Addresses;
 pub use self::listen::{Listen, ListenError};
 pub use self::lookup::{DNS_PORT, Lookup, Nameservers};
+pub use self::masquerade::{Face, Patterns, Said, Users};
 
 /// Where the spool is when no `directory` says otherwise.
 pub const DEFAULT_SPOOL: &str = "/var/spool/smap";
@@ -174,6 +176,20 @@ pub struct Smapd {
     pub recipients: Vec<Located<Line>>,
     /// What stands between a user and his detail.
     pub recipient_delimiter: Delimiter,
+    /// The domain that senders inside are seen with.
+    pub masquerade_as: Option<Located<Face>>,
+    /// Whose domain it takes the place of, beside our own names.
+    pub masquerade_domain: Vec<Located<Patterns>>,
+    /// Local parts whose domain stays.
+    pub exposed_user: Vec<Located<Users>>,
+    /// The sender of the envelope is masqueraded too.
+    pub masquerade_envelope: Option<Said>,
+    /// Recipients in the header are masqueraded too.
+    pub masquerade_recipients: Option<Said>,
+    /// Our own names are not masqueraded, unless `masquerade-domain` has them.
+    pub masquerade_limited: Option<Said>,
+    /// The domain of addresses in the header that have none.
+    pub always_add_domain: Option<Located<Face>>,
 }
 
 const MINUTE: u64 = 60;
@@ -267,6 +283,13 @@ impl Default for Smapd {
             safe_files: None,
             recipients: Vec::new(),
             recipient_delimiter: Delimiter::default(),
+            masquerade_as: None,
+            masquerade_domain: Vec::new(),
+            exposed_user: Vec::new(),
+            masquerade_envelope: None,
+            masquerade_recipients: None,
+            masquerade_limited: None,
+            always_add_domain: None,
         }
     }
 }

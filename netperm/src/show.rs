@@ -129,7 +129,18 @@ impl Display for Smapd {
         lines.line("max-connections", self.max_connections)?;
         lines.line("max-connections-per-destination", self.max_connections_per_destination)?;
         lines.each("our-address", &self.our_address)?;
-        lines.people(&self.people(&nowhere()))
+        lines.people(&self.people(&nowhere()))?;
+        lines.some("masquerade-as", self.masquerade_as.as_ref().map(|domain| &domain.value))?;
+        lines.each("masquerade-domain", &self.masquerade_domain)?;
+        lines.each("exposed-user", &self.exposed_user)?;
+        for (attribute, said) in [
+            ("masquerade-envelope", self.masquerade_envelope),
+            ("masquerade-recipients", self.masquerade_recipients),
+            ("masquerade-limited", self.masquerade_limited),
+        ] {
+            said.map_or(Ok(()), |_| lines.line(attribute, ""))?;
+        }
+        lines.some("always-add-domain", self.always_add_domain.as_ref().map(|domain| &domain.value))
     }
 }
 

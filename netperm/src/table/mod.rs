@@ -46,8 +46,17 @@ pub(crate) struct Entry {
 const RULE_SETS: [&str; 2] = ["hosts", "relay"];
 
 /// The attributes that may stand on several lines which all count.
-const REPEATABLE: [&str; 7] =
-    ["hosts", "relay", "domain", "listen", "nameserver", "our-address", "recipients"];
+const REPEATABLE: [&str; 9] = [
+    "hosts",
+    "relay",
+    "domain",
+    "listen",
+    "nameserver",
+    "our-address",
+    "recipients",
+    "masquerade-domain",
+    "exposed-user",
+];
 
 impl Entry {
     fn new(programs: Vec<String>, written: &str, words: Vec<String>, place: Place) -> Result<Self, String> {
