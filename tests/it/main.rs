@@ -24,6 +24,7 @@ mod dialogues;
 mod faults;
 mod greedy;
 mod hostile;
+mod import;
 #[cfg(target_arch = "x86_64")]
 mod inside;
 mod listener;
@@ -65,6 +66,7 @@ fn main() {
         corpus::tests(),
         delivery::tests(),
         hostile::tests(),
+        import::tests(),
         model::tests(),
         #[cfg(target_arch = "x86_64")]
         crash::tests(),
