@@ -31,6 +31,9 @@ impl Dns {
             Question::Names { address } => Answer::Names(self.names(*address).await),
             Question::Texts { name } => Answer::Texts(self.texts(name).await),
             Question::Tlsa { port, host } => Answer::Tlsa(self.tlsa(*port, host).await),
+            Question::User { .. } | Question::Recipient { .. } => {
+                question.failed(Failure::Temporary("nobody here can tell".to_owned()))
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     Answer, Answered, Asked, Failure, Found, MAX_PACKET, MAX_RECORDS, MAX_WHY, Mx, Name, Outcome, Question,
     Tlsa,
 };
+use crate::address::Address;
 use crate::packet::{Reader, Writer};
 
 /// Of the page in this module's head.
@@ -16,6 +17,8 @@ const MX: u64 = 2;
 const NAMES: u64 = 3;
 const TEXTS: u64 = 4;
 const TLSA: u64 = 5;
+const USER: u64 = 6;
+const RECIPIENT: u64 = 7;
 
 const FOUND: u64 = 0;
 const NO_SUCH_NAME: u64 = 1;
@@ -42,6 +45,10 @@ impl Asked {
             Question::Tlsa { port, host } => {
                 self.begin(&mut packet, TLSA).number((*port).into()).octets(host.as_str().as_bytes())
             }
+            Question::User { name } => self.begin(&mut packet, USER).octets(name.as_bytes()),
+            Question::Recipient { address } => {
+                self.begin(&mut packet, RECIPIENT).octets(address.to_string().as_bytes())
+            }
         };
         packet.finish()
     }
@@ -60,6 +67,8 @@ impl Asked {
             NAMES => Question::Names { address: address(&mut reader)? },
             TEXTS => Question::Texts { name: name(&mut reader)? },
             TLSA => Question::Tlsa { port: reader.small()?, host: name(&mut reader)? },
+            USER => Question::User { name: line(&mut reader)? },
+            RECIPIENT => Question::Recipient { address: mailbox(&mut reader)? },
             _ => return None,
         };
         reader.end()?;
@@ -83,6 +92,12 @@ impl Answered {
             }),
             Answer::Texts(outcome) => self.packet(TEXTS, outcome, |packet, text| {
                 packet.octets(text);
+            }),
+            Answer::User(outcome) => self.packet(USER, outcome, |packet, name| {
+                packet.octets(printable(name).as_bytes());
+            }),
+            Answer::Recipient(outcome) => self.packet(RECIPIENT, outcome, |packet, text| {
+                packet.octets(printable(text).as_bytes());
             }),
             Answer::Tlsa(outcome) => self.packet(TLSA, outcome, |packet, tlsa| {
                 packet.number(tlsa.usage.into()).number(tlsa.selector.into()).number(tlsa.matching.into());
@@ -122,6 +137,8 @@ impl Answered {
             NAMES => Answer::Names(outcome(from, name)?),
             TEXTS => Answer::Texts(outcome(from, |from| from.octets().map(<[u8]>::to_vec))?),
             TLSA => Answer::Tlsa(outcome(from, tlsa)?),
+            USER => Answer::User(outcome(from, line)?),
+            RECIPIENT => Answer::Recipient(outcome(from, line)?),
             _ => return None,
         };
         reader.end()?;
@@ -168,10 +185,7 @@ fn outcome<T>(
         }
         NO_SUCH_NAME => Err(Failure::NoSuchName),
         NO_RECORDS => Err(Failure::NoRecords),
-        TEMPORARY => {
-            let why = reader.text()?;
-            (printable(why) == why).then(|| Err(Failure::Temporary(why.to_owned())))?
-        }
+        TEMPORARY => Err(Failure::Temporary(line(reader)?)),
         _ => return None,
     })
 }
@@ -181,6 +195,18 @@ fn printable(why: &str) -> String {
     let mut text: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.truncate(text.floor_char_boundary(MAX_WHY));
     text
+}
+
+/// A text that is no longer than one may be, and one line.
+fn line(reader: &mut Reader<'_>) -> Option<String> {
+    let text = reader.text()?;
+    (printable(text) == text).then(|| text.to_owned())
+}
+
+/// An address, written in the one way in which addresses are written.
+fn mailbox(reader: &mut Reader<'_>) -> Option<Address> {
+    let text = reader.text()?;
+    text.parse().ok().filter(|address: &Address| address.to_string() == text)
 }
 
 /// A name, written in the one way in which names are written.

@@ -17,15 +17,18 @@
 //! 3 names        4|16 octets    name
 //! 4 texts        name           octets
 //! 5 tlsa         port  host     usage  selector  matching  octets
+//! 6 user         local part     name
+//! 7 recipient    address        text
 //! ```
 //!
 //! A number is 8 octets, the lowest first; octets and names stand behind their length. A name has no dot at its
-//! end and no capital letter; the root alone is `.`. A packet has at most [`MAX_PACKET`] octets, an answer at most
+//! end and no capital letter; the root alone is `.`. A local part and an address are those of RFC 5321, the text is
+//! what the next host said. A packet has at most [`MAX_PACKET`] octets, an answer at most
 //! [`MAX_RECORDS`] records and, where something was found, at least one.
 //!
 //! # Later kinds
 //!
-//! A kind that is to come (keys, passwords, lists of hosts, call-outs) takes the next number, and says in this
+//! A kind that is to come (keys, passwords, lists of hosts) takes the next number, and says in this
 //! table what its subject and its records are; version and the kinds that there are stay as they are. Whoever is
 //! sent a packet of a kind or a version that it does not know reads none of it and closes the connection: to an
 //! asker that is newer than its `smap-lookup` every such question is [`Failure::Temporary`], never an answer. A
@@ -41,6 +44,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 pub use self::name::{BadName, Name};
+use crate::address::Address;
 
 /// Octets of the largest packet.
 pub const MAX_PACKET: usize = 64 * 1024;
@@ -90,6 +94,16 @@ pub enum Question {
         /// The host.
         host: Name,
     },
+    /// Whether this machine has a user.
+    User {
+        /// His name, as a local part.
+        name: String,
+    },
+    /// Whether the host that his mail goes to takes a recipient: a call-out.
+    Recipient {
+        /// He.
+        address: Address,
+    },
 }
 
 /// An answer, with the number of its question.
@@ -114,6 +128,10 @@ pub enum Answer {
     Texts(Outcome<Vec<u8>>),
     /// What is said of a key.
     Tlsa(Outcome<Tlsa>),
+    /// The user, as the machine names him.
+    User(Outcome<String>),
+    /// What the next host said of a recipient.
+    Recipient(Outcome<String>),
 }
 
 /// What became of a question.
@@ -196,6 +214,8 @@ impl Question {
             Self::Names { .. } => Answer::Names(Err(failure)),
             Self::Texts { .. } => Answer::Texts(Err(failure)),
             Self::Tlsa { .. } => Answer::Tlsa(Err(failure)),
+            Self::User { .. } => Answer::User(Err(failure)),
+            Self::Recipient { .. } => Answer::Recipient(Err(failure)),
         }
     }
 }

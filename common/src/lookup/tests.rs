@@ -13,6 +13,8 @@ fn questions() -> Vec<Question> {
         Question::Names { address: "192.0.2.1".parse().unwrap() },
         Question::Texts { name: name("_dmarc.example.com") },
         Question::Tlsa { port: 25, host: name("mail.example.com") },
+        Question::User { name: "bob".to_owned() },
+        Question::Recipient { address: "\"a b\"@example.com".parse().unwrap() },
     ]
 }
 
@@ -30,6 +32,8 @@ fn answers() -> Vec<Answer> {
         Answer::Names(Ok(Found { records: vec![name("a.example")], secure: false, ttl: 0 })),
         Answer::Texts(found(vec![b"v=spf1 -all".to_vec(), vec![0, 255], Vec::new()])),
         Answer::Tlsa(found(vec![tlsa])),
+        Answer::User(found(vec!["bob".to_owned()])),
+        Answer::Recipient(found(vec!["250 2.1.5 Ok".to_owned()])),
     ];
     for failure in
         [Failure::NoSuchName, Failure::NoRecords, Failure::Temporary("nobody has answered".to_owned())]
@@ -65,7 +69,7 @@ fn a_packet_that_is_cut_or_goes_on_is_not_read() {
 
 #[test]
 fn another_version_or_kind_is_not_read() {
-    for [version, kind] in [[2, 1], [0, 1], [1, 0], [1, 6]] {
+    for [version, kind] in [[2, 1], [0, 1], [1, 0], [1, 8]] {
         let packet = Writer::default().number(version).number(kind).number(7).octets(b"h").finish();
         assert_eq!(Asked::decode(&packet), None);
         let packet = Writer::default().number(version).number(kind).number(7).number(1).finish();

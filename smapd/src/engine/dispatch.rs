@@ -245,7 +245,11 @@ impl Engine {
                     let exchangers = found.map(|found| found.records.into_iter().map(exchanger).collect());
                     relay::Answer::Mx(exchangers, secure)
                 }
-                Answer::Names(_) | Answer::Texts(_) | Answer::Tlsa(_) => continue,
+                Answer::Names(_)
+                | Answer::Texts(_)
+                | Answer::Tlsa(_)
+                | Answer::User(_)
+                | Answer::Recipient(_) => continue,
             };
             self.relay.resolved(id, answer);
         }

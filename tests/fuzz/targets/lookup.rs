@@ -21,7 +21,7 @@ fn asked_name(question: &Question) -> Option<&Name> {
         | Question::Mx { domain: name }
         | Question::Texts { name }
         | Question::Tlsa { host: name, .. } => Some(name),
-        Question::Names { .. } => None,
+        Question::Names { .. } | Question::User { .. } | Question::Recipient { .. } => None,
     }
 }
 
@@ -51,6 +51,11 @@ fuzz_target!(|packet: &[u8]| {
             Answer::Names(outcome) => check(outcome, |name: &Name| Some(name)),
             Answer::Texts(outcome) => check(outcome, |_| None),
             Answer::Tlsa(outcome) => check(outcome, |_| None),
+            Answer::User(outcome) | Answer::Recipient(outcome) => {
+                check(outcome, |_| None);
+                let texts = outcome.iter().flat_map(|found| &found.records);
+                assert!(texts.flat_map(|text| text.chars()).all(|c| !c.is_control()));
+            }
         }
     }
 });
