@@ -27,7 +27,13 @@ const ADD_A_DOMAIN: &str = "add a line such as \"smap, smapd: domain example.com
 /// What the operator should know of what smap was told.
 pub(crate) fn smap_notes(smap: &Smap, place_of: impl Fn(&str) -> Place) -> Vec<Note> {
     let mut notes = Vec::new();
-    if smap.domain.is_empty() && smap.local_host_names.is_none() && smap.relay_domains.is_none() {
+    let elsewhere = [
+        smap.local_host_names.is_some(),
+        smap.relay_domains.is_some(),
+        smap.mailertable.is_some(),
+        smap.virtusertable.is_some(),
+    ];
+    if smap.domain.is_empty() && !elsewhere.contains(&true) {
         notes.push(Note::new(
             &place_of("domain"),
             format_args!(
@@ -214,9 +220,10 @@ fn mailertable_notes(smap: &Smap, smapd: &Smapd, mailertable: &Mailertable) -> V
         if let Some(line) = taker(&smapd.domain, pattern) {
             let text = format!("{pattern} is already taken by {line}, and domain lines come first");
             notes.push(Note::new(&entry.place, text));
-        } else if !some_may_relay && taker(&smap.domain, pattern).is_none() {
+        } else if !some_may_relay && smap.mailertable.is_none() && taker(&smap.domain, pattern).is_none() {
             let text = format!(
-                "smap accepts no mail for {pattern}: add a line such as \"smap: domain {pattern} smtp:\""
+                "smap accepts no mail for {pattern}: add a line such as \"smap: domain {pattern} smtp:\", or begin \
+                 that of this file with \"smap, smapd:\""
             );
             notes.push(Note::new(&entry.place, text));
         }

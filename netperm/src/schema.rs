@@ -56,6 +56,8 @@ pub struct Smap {
     pub domain: Vec<Located<DomainLine>>,
     /// Further names of ours, in a file of sendmail's; mail for them is accepted from anyone.
     pub local_host_names: Option<Located<Names>>,
+    /// Where smapd sends mail for other domains; with this smap accepts mail for the domains that it names.
+    pub mailertable: Option<Located<Mailertable>>,
     /// Who may connect, send and relay, in a file of sendmail's.
     pub access: Option<Located<Access>>,
     /// The domains that everyone may send to through us, and the clients that may send to any domain, in a file of
@@ -213,6 +215,7 @@ impl Default for Smap {
             hostname: None,
             domain: Vec::new(),
             local_host_names: None,
+            mailertable: None,
             access: None,
             relay_domains: None,
             timeout: Duration::from_secs(300),

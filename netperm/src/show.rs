@@ -78,6 +78,9 @@ impl Display for Smap {
         lines.some("hostname", self.hostname.as_ref())?;
         lines.each("domain", &self.domain)?;
         lines.names("local-host-names", self.local_host_names.as_ref())?;
+        if let Some(mailertable) = &self.mailertable {
+            lines.path("mailertable", mailertable.file())?;
+        }
         if let Some(access) = &self.access {
             lines.path("access", access.file())?;
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use smap_common::address::Domain;
 
 use crate::fault::{Fault, Note};
-use crate::place::Located;
+use crate::place::{Located, Place};
 use crate::recipients::{Line, Source, Tables};
 use crate::schema::{Smap, Smapd};
 
@@ -55,10 +55,29 @@ fn sources_without_table(program: &str, people: &Tables<'_>, line: &Located<Line
 /// What the operator should know of them.
 pub(crate) fn people_notes(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
     let mut notes = everybody_exists(smap);
+    notes.extend(half_told([
+        (place(smap.virtusertable.as_ref()), place(smapd.virtusertable.as_ref())),
+        (place(smap.aliases.as_ref()), place(smapd.aliases.as_ref())),
+    ]));
     for aliases in smap.aliases.iter().chain(&smapd.aliases) {
         notes.extend(aliases.notes(&aliases.place));
     }
     notes
+}
+
+fn place<T>(named: Option<&Located<T>>) -> Option<&Place> {
+    named.map(|named| &named.place)
+}
+
+/// Files that one program is told of and the other is not: what one takes somebody for, the other has to.
+fn half_told(files: [(Option<&Place>, Option<&Place>); 2]) -> impl Iterator<Item = Note> {
+    files.into_iter().filter_map(|pair| match pair {
+        (Some(place), None) | (None, Some(place)) => Some(Note::new(
+            place,
+            "smap and smapd are to take everybody for the same: begin the line with \"smap, smapd:\"",
+        )),
+        (Some(_), Some(_)) | (None, None) => None,
+    })
 }
 
 /// Domains in which everybody exists, where that is said of others.

@@ -1,6 +1,6 @@
 //! Whether a client may connect at all.
 
-use super::{Facts, Reason, RuleSet, Verdict, ruled};
+use super::{Facts, Question, Reason, RuleSet, Verdict, ruled};
 use crate::access::Tag;
 use crate::hosts::ClientName;
 use crate::schema::Smap;
@@ -17,7 +17,7 @@ pub fn connect<'a>(smap: &'a Smap, facts: &Facts<'a>) -> Verdict<'a> {
         && facts.client.address.is_some()
         && access.connect_needs_name()
     {
-        return Verdict::Ask(Reason::FileNeedsName(&access.place));
+        return Verdict::Ask(Question::Name, Reason::FileNeedsName(&access.place));
     }
     match Verdict::of_row(Tag::Connect, access.connect(facts.client)) {
         Ok(verdict) => verdict,

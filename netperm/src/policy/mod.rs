@@ -7,6 +7,7 @@
 
 mod connect;
 mod reason;
+mod recipient;
 mod relay;
 mod route;
 mod sender;
@@ -17,12 +18,14 @@ use smap_common::smtp::command::HeloName;
 
 pub use self::connect::connect;
 pub use self::reason::{Judged, Reason, RuleSet};
-pub use self::relay::recipient;
+pub use self::recipient::recipient;
+pub use self::relay::relay;
 pub use self::route::{Route, at_home, route};
 pub use self::sender::sender;
 use crate::access::{Search, Tag, Value};
 use crate::hosts::{self, Client, ClientName, Effect, Judgement, Rule};
 use crate::place::Located;
+use crate::recipients;
 use crate::schema::Smap;
 
 #[cfg(test)]
@@ -39,13 +42,28 @@ pub struct Facts<'a> {
     pub helo: Option<&'a HeloName>,
     /// The sender.
     pub sender: Option<&'a ReversePath>,
+    /// What the connection is encrypted with; no rule asks for it yet.
+    pub tls: Option<&'a str>,
+    /// Who the client has proved to be; no rule asks for it yet.
+    pub auth: Option<&'a str>,
+    /// What was asked about the recipient, and answered.
+    pub answers: &'a [(recipients::Question, recipients::Answer)],
+}
+
+/// What has to be asked before there is a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The name of the client.
+    Name,
+    /// Whether the recipient exists.
+    Exists(recipients::Question),
 }
 
 impl<'a> Facts<'a> {
     /// A client that has not said anything.
     #[must_use]
     pub fn of(client: &'a Client) -> Self {
-        Self { client, role: Role::Mx, helo: None, sender: None }
+        Self { client, role: Role::Mx, helo: None, sender: None, tls: None, auth: None, answers: &[] }
     }
 }
 
@@ -59,9 +77,9 @@ pub enum Verdict<'a> {
     Refuse(Reason<'a>),
     /// Yes, and what comes is thrown away.
     Discard(Reason<'a>),
-    /// Neither, before the name of the client has been asked for.
-    Ask(Reason<'a>),
-    /// Neither, because the name of the client cannot be looked up now: the client may come back.
+    /// Neither, before this has been asked for.
+    Ask(Question, Reason<'a>),
+    /// Neither, because what was asked for cannot be known now: the client may come back.
     NotNow(Reason<'a>),
 }
 
@@ -72,7 +90,7 @@ impl<'a> Verdict<'a> {
             Self::Permit(reason)
             | Self::Refuse(reason)
             | Self::Discard(reason)
-            | Self::Ask(reason)
+            | Self::Ask(_, reason)
             | Self::NotNow(reason) => reason,
         }
     }
@@ -101,7 +119,7 @@ impl<'a> Verdict<'a> {
 pub fn may_need_name<'a>(smap: &'a Smap, client: &'a Client) -> Option<Reason<'a>> {
     let facts = Facts::of(client);
     let needs = |verdict| match verdict {
-        Verdict::Ask(reason) => Some(reason),
+        Verdict::Ask(_, reason) => Some(reason),
         Verdict::Permit(_) | Verdict::Refuse(_) | Verdict::Discard(_) | Verdict::NotNow(_) => None,
     };
     match connect(smap, &facts) {
@@ -118,7 +136,7 @@ fn ruled<'a>(set: RuleSet, rules: &'a [Located<Rule>], client: &'a Client) -> Ve
         Judgement::NeedsName(rule) => match &client.name {
             ClientName::Failed(why) => Verdict::NotNow(Reason::NameFailed(set, rule, why)),
             ClientName::NotAsked | ClientName::Unknown | ClientName::Known(_) => {
-                Verdict::Ask(Reason::NeedsName(set, rule))
+                Verdict::Ask(Question::Name, Reason::NeedsName(set, rule))
             }
         },
         Judgement::Decided(rule) => match rule.effect {

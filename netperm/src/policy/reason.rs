@@ -10,9 +10,11 @@ use crate::hosts::Rule;
 use crate::mailertable;
 use crate::names::NameLine;
 use crate::place::{Located, Place};
+use crate::recipients;
 use crate::reply::Reply;
 use crate::schema::FilePath;
 use crate::transport::Transport;
+use crate::virtusertable;
 
 /// A set of rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +118,10 @@ pub enum Reason<'a> {
     Routed,
     /// No line says where mail for this name of ours goes.
     NoLocalTransport(NameLine<'a>),
+    /// This row of the virtusertable means the recipient.
+    Virtusertable(Located<virtusertable::Row>),
+    /// Whether the recipient exists.
+    Exists(recipients::Reason<'a>),
 }
 
 impl Reason<'_> {
@@ -124,8 +130,48 @@ impl Reason<'_> {
     pub fn reply(&self) -> Option<Reply> {
         match self {
             Self::Access(judged) => judged.reply(),
+            Self::Exists(reason) => reason.reply(),
             _ => None,
         }
+    }
+
+    /// Where the rule stands that decided, if one did.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Rule(_, rule) | Self::NeedsName(_, rule) | Self::NameFailed(_, rule, _) => {
+                Some(&rule.place)
+            }
+            Self::OurDomain(line) | Self::LocalLoop(line) => Some(&line.place),
+            Self::Mailertable(entry) => Some(&entry.place),
+            Self::RelayHost(relay) => Some(&relay.place),
+            Self::Sendmail(program) => Some(&program.place),
+            Self::Access(judged) => Some(&judged.row.place),
+            Self::LocalHostName(line) | Self::RelayDomain(line) | Self::NoLocalTransport(line) => {
+                Some(line.place)
+            }
+            Self::FileNeedsName(place) | Self::FileNameFailed(place, _) => Some(place),
+            Self::Virtusertable(row) => Some(&row.place),
+            Self::Exists(reason) => reason.place(),
+            Self::NoRules(_)
+            | Self::NoRuleMeant(_)
+            | Self::OwnHostname
+            | Self::Postmaster
+            | Self::ByMx
+            | Self::NoTransport
+            | Self::NoRow(..)
+            | Self::NoAccess
+            | Self::NullSender
+            | Self::MayNotRelay(_)
+            | Self::Routed => None,
+        }
+    }
+
+    /// The rule as the log names it: its id, and where it stands.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        let place = self.place().map(|place| format!("@{place}"));
+        format!("{}{}", self.id(), place.unwrap_or_default())
     }
 
     /// The keys that were looked up in `access`, in that order.
@@ -167,6 +213,8 @@ impl Reason<'_> {
             Self::RelayDomain(_) => "relay-domain",
             Self::Routed => "routed",
             Self::NoLocalTransport(_) => "no-local-transport",
+            Self::Virtusertable(_) => "virtusertable",
+            Self::Exists(reason) => reason.id(),
         }
     }
 }
@@ -210,6 +258,8 @@ impl fmt::Display for Reason<'_> {
             Self::Routed => {
                 f.write_str("the local part names a further host, which only those may who may relay")
             }
+            Self::Virtusertable(row) => write!(f, "{}: virtusertable {}", row.place, row.value),
+            Self::Exists(reason) => reason.fmt(f),
             Self::NoLocalTransport(line) => {
                 write!(f, "{}: no line says where mail for our own {} goes", line.place, line.name)
             }

@@ -1,24 +1,26 @@
-//! Whether mail for a recipient is accepted: because his domain is ours, or because the client may relay.
+//! Whether mail for a recipient is taken: because his domain is ours, or because the client may relay.
 
 use smap_common::address::{Address, Domain};
 
-use super::{Facts, Judged, Reason, RuleSet, Verdict, ruled};
+use super::{Facts, Judged, Question, Reason, RuleSet, Verdict, ruled};
 use crate::access::{Search, Tag};
 use crate::domains;
 use crate::hosts::ClientName;
+use crate::mailertable::Key;
 use crate::schema::Smap;
 
-/// Whether mail for a recipient is accepted. `hostname` is our own name, from the table or the system.
-pub fn recipient<'a>(
+/// Whether mail for a recipient is taken from this client, whether he exists or not. `hostname` is our own name, from
+/// the table or the system.
+pub fn relay<'a>(
     smap: &'a Smap,
-    hostname: &Domain,
+    hostname: &'a Domain,
     facts: &Facts<'a>,
     recipient: &Address,
 ) -> Verdict<'a> {
     let Some(domain) = recipient.domain() else {
         return Verdict::Permit(Reason::Postmaster);
     };
-    let ours = ours(smap, hostname, domain);
+    let ours = ours(smap, hostname, recipient, domain);
     if let Some(access) = &smap.access {
         let said = Verdict::of_row(Tag::To, access.recipient(recipient, ours.is_some()));
         if let Ok(verdict @ (Verdict::Refuse(_) | Verdict::Discard(_))) = said {
@@ -38,14 +40,26 @@ pub fn recipient<'a>(
 }
 
 /// Why we answer for a domain.
-fn ours<'a>(smap: &'a Smap, hostname: &Domain, domain: &Domain) -> Option<Reason<'a>> {
+fn ours<'a>(
+    smap: &'a Smap,
+    hostname: &'a Domain,
+    recipient: &Address,
+    domain: &Domain,
+) -> Option<Reason<'a>> {
     if let Some(line) = domains::first_line(&smap.domain, domain) {
         return Some(Reason::OurDomain(line));
     }
     if domain == hostname {
         return Some(Reason::OwnHostname);
     }
-    smap.local_host_names.as_ref().and_then(|names| names.has(domain)).map(Reason::LocalHostName)
+    if let Some(name) = smap.local_host_names.as_ref().and_then(|names| names.has(domain)) {
+        return Some(Reason::LocalHostName(name));
+    }
+    let in_mailertable = smap.mailertable.as_ref().and_then(|table| table.find(domain));
+    match in_mailertable.filter(|(entry, _)| entry.key != Key::Every) {
+        Some((entry, _)) => Some(Reason::Mailertable(entry)),
+        None => smap.people(hostname).virtual_row(recipient).map(|(row, _)| Reason::Virtusertable(row)),
+    }
 }
 
 /// Why everyone may send to a domain although it is not ours.
@@ -94,7 +108,7 @@ fn by_name<'a>(smap: &'a Smap, facts: &Facts<'a>, tried: &mut Vec<String>) -> Op
     let of_access = smap.access.as_ref().filter(|access| access.relay_needs_name());
     let place = of_access.map(|access| &access.place).or(of_domains.map(|names| &names.place))?;
     match &facts.client.name {
-        ClientName::NotAsked => Some(Verdict::Ask(Reason::FileNeedsName(place))),
+        ClientName::NotAsked => Some(Verdict::Ask(Question::Name, Reason::FileNeedsName(place))),
         ClientName::Failed(why) => Some(Verdict::NotNow(Reason::FileNameFailed(place, why))),
         ClientName::Unknown => None,
         ClientName::Known(names) => {

@@ -28,7 +28,7 @@ fn said(verdict: &Verdict<'_>) -> String {
         Verdict::Permit(_) => "permit",
         Verdict::Refuse(_) => "refuse",
         Verdict::Discard(_) => "discard",
-        Verdict::Ask(_) => "ask",
+        Verdict::Ask(..) => "ask",
         Verdict::NotNow(_) => "not now",
     };
     format!("{answer} {}", verdict.reason())

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use smap_common::address::Address;
-use smap_common::status::Class;
+use smap_common::status::{Class, Status};
 
 use super::{Exists, Line, Question};
 use crate::aliases;
 use crate::place::{Located, Place};
+use crate::reply::Reply;
 use crate::transport::Transport;
 use crate::virtusertable;
 
@@ -34,6 +35,8 @@ pub enum Reason<'a> {
     Alias(&'a Located<Arc<aliases::Row>>),
     /// By this line everybody exists.
     Any(&'a Located<Line>),
+    /// The question of this line has to be asked.
+    Asked(&'a Located<Line>, Question),
     /// The question of this line was answered so.
     Answered(&'a Located<Line>, Question),
     /// The question of this line cannot be answered now, and why.
@@ -51,6 +54,48 @@ impl Reason<'_> {
         if later { Exists::NotNow(reason) } else { Exists::No(reason) }
     }
 
+    /// What the client is told, where it is no.
+    #[must_use]
+    pub fn reply(&self) -> Option<Reply> {
+        let said = |code, status, text: &str| Some(Reply { code, status, text: text.to_owned() });
+        match self {
+            Self::Error(_, Transport::Error { status, code, text }) => said(*code, *status, text),
+            Self::Unknown(..) | Self::NoAddress(_) | Self::Error(..) => {
+                said(550, Status::permanent(1, 1), "User unknown")
+            }
+            Self::Loop(_) => said(550, Status::permanent(4, 6), "This address leads back to itself"),
+            Self::Failed(..) => {
+                said(451, Status::transient(4, 3), "This recipient cannot be looked up now, try again later")
+            }
+            Self::Postmaster
+            | Self::NoLine
+            | Self::Virtusertable(_)
+            | Self::Named(_)
+            | Self::Alias(_)
+            | Self::Any(_)
+            | Self::Asked(..)
+            | Self::Answered(..) => None,
+        }
+    }
+
+    /// Where it stands, if it stands anywhere.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Postmaster | Self::NoLine => None,
+            Self::Virtusertable(row) | Self::Error(row, _) | Self::NoAddress(row) | Self::Loop(row) => {
+                Some(&row.place)
+            }
+            Self::Named(place) => Some(place),
+            Self::Alias(row) => Some(&row.place),
+            Self::Any(line)
+            | Self::Asked(line, _)
+            | Self::Answered(line, _)
+            | Self::Failed(line, ..)
+            | Self::Unknown(line, _) => Some(&line.place),
+        }
+    }
+
     /// One word for the log.
     #[must_use]
     pub const fn id(&self) -> &'static str {
@@ -64,6 +109,7 @@ impl Reason<'_> {
             Self::Named(_) => "named",
             Self::Alias(_) => "alias",
             Self::Any(_) => "any",
+            Self::Asked(..) => "asked",
             Self::Answered(..) => "answered",
             Self::Failed(..) => "failed",
             Self::Unknown(..) => "unknown",
@@ -84,6 +130,7 @@ impl fmt::Display for Reason<'_> {
             Self::Named(place) => write!(f, "{place}: this line names him"),
             Self::Alias(alias) => write!(f, "{}: aliases {}", alias.place, alias.name),
             Self::Any(by) => f.write_str(&line(by)),
+            Self::Asked(by, question) => write!(f, "{}: {question}", line(by)),
             Self::Answered(by, question) => write!(f, "{}: {question} is known", line(by)),
             Self::Failed(by, question, why) => write!(f, "{}: {question}: {why}", line(by)),
             Self::Unknown(by, address) => write!(f, "{}: nothing there knows <{address}>", line(by)),

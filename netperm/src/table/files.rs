@@ -138,6 +138,7 @@ impl Files {
     pub(super) fn fill_smap(&self, smap: &mut Smap) {
         put(&mut smap.access, &self.access);
         put(&mut smap.local_host_names, &self.local_host_names);
+        put(&mut smap.mailertable, &self.mailertables);
         put(&mut smap.relay_domains, &self.relay_domains);
         put(&mut smap.virtusertable, &self.virtusertables);
         self.people(&mut smap.aliases, &mut smap.recipients);
@@ -231,6 +232,7 @@ impl Table {
         if let Ok(smap) = self.right::<Smap>(Program::Smap) {
             named.one(Kind::Access, smap.access.as_ref());
             named.one(Kind::LocalHostNames, smap.local_host_names.as_ref());
+            named.one(Kind::Mailertable, smap.mailertable.as_ref());
             named.one(Kind::RelayDomains, smap.relay_domains.as_ref());
             named.people(smap.virtusertable.as_ref(), smap.aliases.as_ref(), &smap.recipients);
         }
