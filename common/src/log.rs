@@ -39,6 +39,8 @@ pub enum Event<'a> {
         id: QueueId,
         /// Walls that this process does not have.
         missing: &'a [Missing],
+        /// The rule that let it in.
+        rule: &'a str,
     },
     /// A message is in the spool.
     Accepted {
@@ -48,10 +50,25 @@ pub enum Event<'a> {
         host: Host<'a>,
         /// Octets of its body.
         bytes: u64,
+        /// How the client greeted.
+        helo: Option<&'a HeloName>,
         /// Its sender.
         from: &'a ReversePath,
-        /// Its recipients.
-        to: Vec<&'a Address>,
+        /// Its recipients, each with the rule that let him in.
+        to: Vec<(&'a Address, &'a str)>,
+    },
+    /// A client is told yes, and what it sends is thrown away.
+    Discarded {
+        /// The message, or the session of which everything is.
+        id: QueueId,
+        /// Who.
+        host: Host<'a>,
+        /// What it said.
+        command: &'a str,
+        /// The rule.
+        rule: &'a str,
+        /// The same at length.
+        reason: &'a str,
     },
     /// A client was told no.
     Refused {
@@ -63,8 +80,23 @@ pub enum Event<'a> {
         command: &'a str,
         /// What we said.
         reply: &'a str,
-        /// The rule, or why.
+        /// The rule.
+        rule: &'a str,
+        /// The same at length, or why.
         reason: &'a str,
+    },
+    /// Another table would have had another answer.
+    Shadow {
+        /// The session.
+        id: QueueId,
+        /// Who.
+        host: Host<'a>,
+        /// What it said.
+        command: &'a str,
+        /// What it was told, and the rule.
+        said: (&'a str, &'a str),
+        /// What the other table would have told it, and the rule.
+        other: (&'a str, &'a str),
     },
     /// A message could not be stored.
     NotStored {
@@ -172,11 +204,24 @@ impl Display for Tls<'_> {
     }
 }
 
+/// What is known of a client's name.
+#[derive(Debug, Clone, Copy)]
+pub enum HostName<'a> {
+    /// Nobody has asked.
+    NotAsked,
+    /// It has none that is confirmed.
+    None,
+    /// It could not be looked up.
+    Failed,
+    /// It is confirmed.
+    Known(&'a HeloName),
+}
+
 /// A client's name and address: `NAME/ADDRESS`, the name `unknown` unless it was confirmed.
 #[derive(Debug, Clone, Copy)]
 pub struct Host<'a> {
-    /// The confirmed name.
-    pub name: Option<&'a HeloName>,
+    /// The name.
+    pub name: HostName<'a>,
     /// The socket; none where the session has none.
     pub client: Option<SocketAddr>,
 }
@@ -184,12 +229,23 @@ pub struct Host<'a> {
 impl Display for Host<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name {
-            Some(name) => write!(f, "{}/", Escaped(name))?,
-            None => f.write_str("unknown/")?,
+            HostName::Known(name) => write!(f, "{}/", Escaped(name))?,
+            HostName::NotAsked | HostName::None | HostName::Failed => f.write_str("unknown/")?,
         }
         match self.client {
             Some(client) => write!(f, "{}", client.ip()),
             None => f.write_str("local"),
+        }
+    }
+}
+
+impl Host<'_> {
+    /// Why it has no name, where one was asked for: a field of its own.
+    fn without_name(&self) -> &'static str {
+        match self.name {
+            HostName::NotAsked | HostName::Known(_) => "",
+            HostName::None => " name=none",
+            HostName::Failed => " name=failed",
         }
     }
 }
@@ -241,6 +297,8 @@ impl Event<'_> {
             Self::Connect { .. }
             | Self::Accepted { .. }
             | Self::Refused { .. }
+            | Self::Discarded { .. }
+            | Self::Shadow { .. }
             | Self::Exiting { .. }
             | Self::Delivery { .. }
             | Self::Notified { .. }
@@ -253,35 +311,54 @@ impl Event<'_> {
 
     /// Gives each line of the event to `each`.
     fn lines(&self, mut each: impl FnMut(&str)) {
-        let Self::Accepted { id, host, bytes, from, to } = self else { return each(&self.line()) };
-        let head = format!("id={id} host={host} bytes={bytes} from={}", Escaped(from));
-        let mut line = format!("{head} to=");
-        let mut empty = true;
-        for address in to {
-            if line.len() > MAX_LIST {
-                each(&line);
+        let Self::Accepted { id, host, bytes, helo, from, to } = self else { return each(&self.line()) };
+        let helo = helo.map(|helo| format!(" helo={}", Escaped(helo))).unwrap_or_default();
+        let name = host.without_name();
+        let mut line = format!("id={id} host={host}{name} bytes={bytes}{helo} from={} to=", Escaped(from));
+        let mut rules = Vec::new();
+        for (address, rule) in to {
+            if line.len() + rules.iter().map(|rule: &&str| rule.len()).sum::<usize>() > MAX_LIST {
+                each(&with_rules(&line, &rules));
                 line = format!("id={id} to=");
-                empty = true;
+                rules.clear();
             }
-            let separator = if empty { "" } else { "," };
+            let separator = if rules.is_empty() { "" } else { "," };
             let _infallible = write!(line, "{separator}<{}>", Escaped(address));
-            empty = false;
+            rules.push(*rule);
         }
-        each(&line);
+        each(&with_rules(&line, &rules));
     }
 
     fn line(&self) -> String {
         match self {
             Self::Accepted { id, .. } => format!("id={id}"),
-            Self::Connect { host, id, missing } => {
+            Self::Connect { host, id, missing, rule } => {
                 let missing: String = missing.iter().map(|wall| format!(" no={}", wall.word())).collect();
-                format!("connect host={host} id={id}{missing}")
+                format!("connect host={host}{} id={id}{missing} rule={}", host.without_name(), Escaped(rule))
             }
-            Self::Refused { id, host, command, reply, reason } => format!(
-                "refused host={host} id={id} command={} reply={} reason={}",
+            Self::Refused { id, host, command, reply, rule, reason } => format!(
+                "refused host={host}{} id={id} command={} reply={} rule={} reason={}",
+                host.without_name(),
                 Quoted(command),
                 Quoted(reply),
+                Escaped(rule),
                 Quoted(reason)
+            ),
+            Self::Discarded { id, host, command, rule, reason } => format!(
+                "discarded host={host}{} id={id} command={} rule={} reason={}",
+                host.without_name(),
+                Quoted(command),
+                Escaped(rule),
+                Quoted(reason)
+            ),
+            Self::Shadow { id, host, command, said, other } => format!(
+                "shadow host={host}{} id={id} command={} verdict={} rule={} shadow={} shadow-rule={}",
+                host.without_name(),
+                Quoted(command),
+                Escaped(said.0),
+                Escaped(said.1),
+                Escaped(other.0),
+                Escaped(other.1)
             ),
             Self::NotStored { id, cause } => format!("id={id} status=refused reason={}", Quoted(cause)),
             Self::Exiting { host, bytes, messages, why } => {
@@ -315,6 +392,14 @@ impl Event<'_> {
             Self::Error { text } => format!("error: {}", Plain(text)),
         }
     }
+}
+
+/// A line about recipients with their rules: one rule where it is that of them all.
+fn with_rules(line: &str, rules: &[&str]) -> String {
+    let is_one = rules.iter().all(|rule| Some(rule) == rules.first());
+    let shown = rules.iter().take(if is_one { 1 } else { rules.len() });
+    let shown: Vec<String> = shown.map(|rule| Escaped(rule).to_string()).collect();
+    format!("{line} rule={}", shown.join(","))
 }
 
 /// A sentence of our own: only line ends and controls are escaped.

@@ -318,7 +318,8 @@ pub struct Rule {
 
 impl Rule {
     /// The rule as a table has it, for this set of rules.
-    pub(crate) fn show(&self, set: &str) -> String {
+    #[must_use]
+    pub fn show(&self, set: &str) -> String {
         let patterns: Vec<String> = self.patterns.iter().map(HostPattern::to_string).collect();
         format!("{}-{set} {}", self.effect.word(), patterns.join(" "))
     }

@@ -105,6 +105,8 @@ pub struct Smap {
     pub recipients: Vec<Located<Line>>,
     /// What stands between a user and his detail.
     pub recipient_delimiter: Delimiter,
+    /// Another netperm-table: the log says where its answers would have been others.
+    pub shadow: Option<Located<FilePath>>,
 }
 
 /// What the table says to `smapd`.
@@ -235,13 +237,14 @@ impl Default for Smap {
             safe_files: None,
             recipients: Vec::new(),
             recipient_delimiter: Delimiter::default(),
+            shadow: None,
         }
     }
 }
 
 impl Smap {
     /// What only the name of the client can decide: the line, and what in it does.
-    pub fn needs_names(&self) -> impl Iterator<Item = (&Place, String)> {
+    pub fn needs_lookup(&self) -> impl Iterator<Item = (&Place, String)> {
         let rules = self.hosts.iter().chain(&self.relay).filter_map(|rule| {
             let pattern = rule.patterns.iter().find(|pattern| pattern.needs_name())?;
             Some((&rule.place, format!("the pattern \"{pattern}\"")))
@@ -250,7 +253,9 @@ impl Smap {
         let access = self.access.iter().filter(by_name).map(|access| (&access.place, access.file()));
         let domains = self.relay_domains.iter().filter(|names| names.has_domains());
         let files = access.chain(domains.map(|names| (&names.place, names.file())));
-        rules.chain(files.map(|(place, file)| (place, format!("a row of {}", file.display()))))
+        let files = files.map(|(place, file)| (place, format!("a row of {}", file.display())));
+        let asked = self.recipients.iter().filter(|line| line.asks());
+        rules.chain(files).chain(asked.map(|line| (&line.place, format!("recipients {}", line.value))))
     }
 }
 

@@ -96,7 +96,8 @@ impl Display for Smap {
         lines.each("listen", &self.listen)?;
         lines.line("max-sessions", self.max_sessions)?;
         lines.line("max-sessions-per-host", self.max_sessions_per_host)?;
-        lines.people(&self.people(&nowhere()))
+        lines.people(&self.people(&nowhere()))?;
+        self.shadow.as_ref().map_or(Ok(()), |shadow| lines.path("shadow", &shadow.0))
     }
 }
 

@@ -18,6 +18,8 @@ use crate::table::Table;
 pub struct Site {
     /// What the table says to smap.
     pub smap: Smap,
+    /// What another table would say to smap, whose answers are logged and not obeyed.
+    pub shadow: Option<Result<Smap, Faults>>,
     /// What the table says to smapd.
     pub smapd: Smapd,
     /// What the table says to smap-lookup.
@@ -42,7 +44,7 @@ impl Site {
     /// # Errors
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load(file: &Path) -> Result<Self, Faults> {
-        Self::of(&Table::load(file)?, resolve)
+        Ok(Self::of(&Table::load(file)?, resolve)?.with_shadow())
     }
 
     /// The same for a program that delivers nothing: the files that the table names beside are not read.
@@ -63,7 +65,7 @@ impl Site {
             (&self.smapd.userid, &self.smapd.groupid, &self.smapd_account),
             (&self.lookup.userid, &self.lookup.groupid, &self.lookup_account),
         ];
-        Self::of(&Table::load(file)?, |user, group| {
+        let again = Self::of(&Table::load(file)?, |user, group| {
             let is_same = |a: Option<&Named>, b: Option<&Named>| a.map(|a| &a.value) == b.map(|b| &b.value);
             let same = known.iter().find(|(u, g, _)| is_same(u.as_ref(), user) && is_same(g.as_ref(), group));
             match (same, user) {
@@ -73,7 +75,16 @@ impl Site {
                     Err(Fault::new(&user.place, "a running program keeps its user: start it anew"))
                 }
             }
-        })
+        });
+        Ok(again?.with_shadow())
+    }
+
+    /// Reads the other table. What is wrong with that one is said, and keeps nobody from obeying this one.
+    fn with_shadow(mut self) -> Self {
+        let Some(named) = &self.smap.shadow else { return self };
+        let shadow = Table::load(&named.value.0).and_then(|table| table.smap());
+        self.shadow = Some(shadow.map(|(shadow, _)| shadow));
+        self
     }
 
     fn of(
@@ -115,7 +126,18 @@ impl Site {
         )
         .with_bad(smapd.bad_directory());
         let hostname = smap.hostname.clone().or_else(|| smapd.hostname.clone()).unwrap_or_else(system_name);
-        Ok(Self { smap, smapd, lookup, hostname, smap_account, smapd_account, lookup_account, layout, notes })
+        Ok(Self {
+            smap,
+            shadow: None,
+            smapd,
+            lookup,
+            hostname,
+            smap_account,
+            smapd_account,
+            lookup_account,
+            layout,
+            notes,
+        })
     }
 }
 

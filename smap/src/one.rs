@@ -15,7 +15,8 @@ use smap_common::log::Event;
 use smap_common::spool::QueueId;
 
 use crate::handover::{self, Caller};
-use crate::names::Asker;
+use crate::judge::Case;
+use crate::lookup::Asker;
 use crate::replies::{self, Reply};
 use crate::server::{Service, serve};
 use crate::session::Session;
@@ -126,8 +127,9 @@ fn serve_client(
     let origin = Origin { client, ..Origin::default() };
     let session = Session::new(&site.hostname.to_string(), prepared.limits(), origin);
     let session = if who.greeted { session.greeted() } else { session };
-    let service =
-        Service { table: &site.smap, hostname: &site.hostname, client, id, folder: &prepared.incoming };
+    let shadow = site.shadow.as_ref().and_then(|shadow| shadow.as_ref().ok());
+    let case = Case { table: &site.smap, shadow, hostname: &site.hostname, client, id };
+    let service = Service { case, folder: &prepared.incoming };
     serve(confined, &service, session, stream, asker);
     Exit::Ok
 }

@@ -12,7 +12,7 @@ use smap_common::smtp::data::LineFault;
 use smap_common::spool::{Committed, StoreError};
 use smap_common::status::Status;
 
-use crate::session::{BodyFault, Refusal};
+use crate::session::{BodyFault, Discarded, Refusal};
 
 /// One reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,11 @@ pub(crate) fn chunk_ok(octets: u64) -> Reply {
 /// The one reply that takes a message over: it cannot be said without the proof that the message is safe.
 pub(crate) fn accepted(proof: &Committed) -> Reply {
     Reply::new(250, Status::success(0, 0), format!("Mail accepted {}", proof.id()))
+}
+
+/// The same of a message that the table has thrown away: the client is not told.
+pub(crate) fn discarded(discarded: Discarded) -> Reply {
+    Reply::new(250, Status::success(0, 0), format!("Mail accepted {}", discarded.id()))
 }
 
 pub(crate) fn reset() -> Reply {

@@ -1,25 +1,21 @@
-//! The thin file around the session: carries its actions out, on a stream, a spool folder and a table.
+//! The thin file around the session: carries its actions out, on a stream, a spool folder and the policy.
 //!
 //! Guarantees that nothing is read from the client before the process is confined: [`serve`] takes the proof.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use netperm::hosts::{Client, ClientName};
-use netperm::policy::{self, Facts, Reason, Verdict};
-use smap_common::address::{Address, Domain, ReversePath};
-use smap_common::clock::Timestamp;
+use smap_common::address::{Address, ReversePath};
 use smap_common::confine::Confined;
 use smap_common::envelope::Envelope;
-use smap_common::log::{Event, Host};
-use smap_common::smtp::command::{HeloName, Mail};
+use smap_common::log::Event;
+use smap_common::smtp::command::HeloName;
 use smap_common::spool::{Committed, Draft, Folder, QueueId, StoreError, Void};
 
-use crate::names::Asker;
+use crate::judge::{Case, Judge};
+use crate::lookup::Asker;
 use crate::pace::{Late, Pace};
-use crate::replies::{self, Reply};
-use crate::session::{Action, Answer, Input, Question, Refusal, Session, Ticket, shown};
+use crate::session::{Action, Input, Session};
 use crate::stream::Stream;
 
 /// The same for one who has had its time.
@@ -29,23 +25,14 @@ const FIRST_READ: usize = 1024;
 /// Octets read at a time from a client that has more to say.
 const READ: usize = 32 * 1024;
 
-/// How long the client's name is waited for: longer than smap-lookup gives itself.
-const FOR_A_NAME: Duration = Duration::from_secs(22);
-
 /// How long a client may take to read our last reply, and to stop sending.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a session is served with.
 #[derive(Debug)]
 pub struct Service<'a, F> {
-    /// The table.
-    pub table: &'a netperm::Smap,
-    /// Our name.
-    pub hostname: &'a Domain,
-    /// The client's socket.
-    pub client: Option<SocketAddr>,
-    /// The session's name in the log.
-    pub id: QueueId,
+    /// What is judged.
+    pub case: Case<'a>,
     /// Where messages go.
     pub folder: &'a F,
 }
@@ -62,106 +49,17 @@ pub fn serve<S: Stream, F: Folder>(
     asker: Option<Asker>,
 ) {
     let now = Instant::now();
-    let pace = Pace::new(service.table.timeout, now, now + service.table.session_timeout);
-    let mut run = Run { proof, service, session, stream, asker, message: Message::None, pace, late: None };
+    let pace = Pace::new(service.case.table.timeout, now, now + service.case.table.session_timeout);
+    let judge = Judge::new(proof, service.case, asker);
+    let mut run = Run { service, session, stream, judge, message: Message::None, pace, late: None };
     let why = run.life();
-    let (totals, host) = (run.session.totals(), service.host(run.session.client_name()));
+    let (totals, host) = (run.session.totals(), run.judge.host());
     Event::Exiting { host, bytes: totals.octets, messages: totals.messages, why }.log();
     // It was not the client that wanted to end: it may be sending yet, and what comes in makes it lose our words.
     match run.late {
         None if !run.session.why_closed().is_empty() => run.stream.finish(LAST_WORDS),
         Some(Late::Slow) => run.stream.finish(LAST_WORDS_TO_THE_SLOW),
         None | Some(Late::Idle | Late::Session) => {}
-    }
-}
-
-impl<F> Service<'_, F> {
-    fn host<'a>(&self, name: Option<&'a HeloName>) -> Host<'a> {
-        Host { name, client: self.client }
-    }
-
-    /// The client as the policy knows it.
-    fn client(&self, name: &ClientName) -> Client {
-        Client { address: self.client.map(|client| client.ip()), name: name.clone() }
-    }
-
-    fn answer(&self, proof: &Confined, question: Question<'_>) -> Answer {
-        match question {
-            Question::Name => Answer::Name(ClientName::NotAsked),
-            Question::Connect { name } => {
-                let client = self.client(name);
-                let verdict = policy::connect(self.table, &Facts::of(&client));
-                if !matches!(verdict, Verdict::Ask(_)) {
-                    let shown = shown(name);
-                    let host = self.host(shown.as_ref());
-                    Event::Connect { host, id: self.id, missing: proof.missing() }.log();
-                }
-                let reply =
-                    |refusal: &Refusal| replies::refused_at_connect(refusal, &self.hostname.to_string());
-                let judged = Self::judged(verdict, Refusal::HostDenied, |refusal, why| {
-                    self.log_refusal("connect", name, &reply(refusal), why);
-                });
-                judged.map_or(Answer::NeedsName, Answer::Connect)
-            }
-            Question::Sender { mail, .. } => Answer::Sender(self.sender(mail)),
-            Question::Recipient { mail, recipient, name, .. } => {
-                let client = self.client(name);
-                let facts = Facts { sender: Some(&mail.sender), ..Facts::of(&client) };
-                let verdict = policy::recipient(self.table, self.hostname, &facts, &recipient.address);
-                let judged = Self::judged(verdict, Refusal::RelayDenied, |refusal, why| {
-                    let command = format!("MAIL FROM:{} RCPT TO:<{}>", mail.sender, recipient.address);
-                    self.log_refusal(&command, name, &replies::refused(refusal), why);
-                });
-                judged.map_or(Answer::NeedsName, Answer::Recipient)
-            }
-        }
-    }
-
-    fn sender(&self, mail: &Mail) -> Result<Ticket, Refusal> {
-        let name = ClientName::NotAsked;
-        let client = self.client(&name);
-        let facts = Facts { sender: Some(&mail.sender), ..Facts::of(&client) };
-        let verdict = policy::sender(self.table, &facts);
-        let judged = Self::judged(verdict, Refusal::Unavailable, |refusal, why| {
-            let command = format!("MAIL FROM:{}", mail.sender);
-            self.log_refusal(&command, &name, &replies::refused(refusal), why);
-        });
-        judged.unwrap_or(Err(Refusal::Unavailable))?;
-        QueueId::generate().map(|id| Ticket { id, at: Timestamp::now() }).map_err(|cause| {
-            Event::Error { text: &format_args!("no random numbers: {cause}") }.log();
-            Refusal::Unavailable
-        })
-    }
-
-    /// What the verdict comes to; nothing yet, where the client's name is to be asked for first. `refusal` is what
-    /// a no is where the table does not say what to say; `log` hears of every no. What is to be thrown away is refused
-    /// instead: a message is only taken over with the spool's proof.
-    fn judged(
-        verdict: Verdict<'_>,
-        refusal: Refusal,
-        log: impl Fn(&Refusal, &Reason<'_>),
-    ) -> Option<Result<(), Refusal>> {
-        let refusal = match &verdict {
-            Verdict::Permit(_) => return Some(Ok(())),
-            Verdict::Ask(_) => return None,
-            Verdict::Refuse(reason) | Verdict::Discard(reason) => {
-                reason.reply().map_or(refusal, Refusal::Said)
-            }
-            Verdict::NotNow(_) => Refusal::NameFailed,
-        };
-        log(&refusal, verdict.reason());
-        Some(Err(refusal))
-    }
-
-    fn log_refusal(&self, command: &str, name: &ClientName, reply: &Reply, reason: &Reason<'_>) {
-        Event::Refused {
-            id: self.id,
-            host: self.host(shown(name).as_ref()),
-            command,
-            reply: reply.to_wire(true).trim_end(),
-            reason: &reason.to_string(),
-        }
-        .log();
     }
 }
 
@@ -177,6 +75,7 @@ enum Message<F: Folder> {
 /// What the log says of a message.
 struct Summary {
     id: QueueId,
+    helo: Option<HeloName>,
     sender: ReversePath,
     recipients: Vec<Address>,
 }
@@ -185,6 +84,7 @@ impl Summary {
     fn of(envelope: &Envelope) -> Self {
         Self {
             id: envelope.id,
+            helo: envelope.origin.greeting.as_ref().map(|greeting| greeting.name.clone()),
             sender: envelope.mail.sender.clone(),
             recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
         }
@@ -192,12 +92,10 @@ impl Summary {
 }
 
 struct Run<'a, S, F: Folder> {
-    proof: &'a Confined,
     service: &'a Service<'a, F>,
     session: Session,
     stream: &'a mut S,
-    /// Whom to ask for the client's name; none where it cannot come to that, and after it was asked.
-    asker: Option<Asker>,
+    judge: Judge<'a>,
     message: Message<F>,
     pace: Pace,
     /// Why the client was given up, if it was.
@@ -210,8 +108,10 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
         let mut input = Input::Begin;
         loop {
             input = match self.session.step(input) {
-                Action::Ask(Question::Name) => Input::Answer(Answer::Name(self.name())),
-                Action::Ask(question) => Input::Answer(self.service.answer(self.proof, question)),
+                Action::Ask(question) => {
+                    let patience = self.pace.for_reply(Instant::now());
+                    Input::Answer(self.judge.answer(question, patience))
+                }
                 Action::Read => match self.read(&mut buffer) {
                     Ok(input) => input,
                     Err(end) => return end,
@@ -236,16 +136,6 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
                 }
                 Action::Close => return self.close(),
             };
-        }
-    }
-
-    fn name(&mut self) -> ClientName {
-        let (asker, address) = (self.asker.take(), self.service.client.map(|client| client.ip()));
-        match (asker, address) {
-            (Some(asker), Some(address)) => {
-                asker.name_of(address, FOR_A_NAME.min(self.pace.for_reply(Instant::now())))
-            }
-            (None, _) | (_, None) => ClientName::Failed("there is nobody to ask".to_owned()),
         }
     }
 
@@ -313,7 +203,7 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
                 (result, summary.id)
             }
             Message::Failed(cause, id) => (Err(cause), id),
-            Message::None => (Err(StoreError::Failed(io::ErrorKind::NotFound.into())), self.service.id),
+            Message::None => (Err(StoreError::Failed(io::ErrorKind::NotFound.into())), self.service.case.id),
         };
         if let Err(error) = &result {
             Event::NotStored { id, cause: error.cause() }.log();
@@ -324,10 +214,11 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
     fn accepted(&self, proof: &Committed, summary: &Summary) {
         Event::Accepted {
             id: proof.id(),
-            host: self.service.host(self.session.client_name()),
+            host: self.judge.host(),
             bytes: proof.octets(),
+            helo: summary.helo.as_ref(),
             from: &summary.sender,
-            to: summary.recipients.iter().collect(),
+            to: summary.recipients.iter().map(|to| (to, self.judge.rule_of(to))).collect(),
         }
         .log();
     }

@@ -18,7 +18,7 @@ use smap_common::envelope::MAX_ENVELOPE;
 use smap_common::log::Event;
 use smap_common::spool::Incoming;
 
-use crate::names::Asker;
+use crate::lookup::Asker;
 use crate::session::Limits;
 
 /// How long smap-lookup may take to take a session's connection.
@@ -75,6 +75,11 @@ impl Prepared {
         if !faults.is_empty() {
             return Err(NotReady(faults));
         }
+        if let Some(Err(faults)) = &site.shadow {
+            faults.to_string().lines().for_each(|line| {
+                Event::Warning { text: &format_args!("shadow is not used: {line}") }.log();
+            });
+        }
         let path = site.layout.incoming();
         // Without a right to list it smap's own user cannot open the folder for reading, and need not.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -96,15 +101,17 @@ impl Prepared {
         }
     }
 
-    /// Whom the name of this client can be asked of, where a rule may need it; what its address decides needs
-    /// nobody. Where only the rules for relaying need it and there is nobody to ask, the session goes on without:
-    /// mail for us does not depend on it.
+    /// Whom the name of this client can be asked of, where a rule may need it, and whether recipients exist; what an
+    /// address decides needs nobody. Where it is not needed to connect and there is nobody to ask, the session goes on
+    /// without: not all mail depends on it.
     ///
     /// # Errors
     /// There is nobody to ask whether the client may connect: the rule, and why.
     pub fn asker_for(&self, client: Option<SocketAddr>) -> Result<Option<Asker>, String> {
         let client = without_name(client);
-        let Some(rule) = policy::may_need_name(&self.site.smap, &client) else { return Ok(None) };
+        let rule = policy::may_need_name(&self.site.smap, &client).map(|rule| rule.to_string());
+        let line = || self.site.smap.asks_of_recipients().map(|line| line.place.to_string());
+        let Some(rule) = rule.or_else(line) else { return Ok(None) };
         let asker = self.asker(FOR_A_SESSION).map(Some).map_err(|why| format!("{rule}: {why}"));
         match asker {
             Err(why) if policy::connect(&self.site.smap, &Facts::of(&without(&client))).is_permit() => {
@@ -115,7 +122,13 @@ impl Prepared {
         }
     }
 
-    /// Whether a rule may need the name of this client: its process needs somebody to ask, then.
+    /// Whether a session of this client may need somebody to ask.
+    #[must_use]
+    pub fn may_ask(&self, client: SocketAddr) -> bool {
+        self.may_need_name(client) || self.site.smap.asks_of_recipients().is_some()
+    }
+
+    /// Whether a rule may need the name of this client.
     #[must_use]
     pub fn may_need_name(&self, client: SocketAddr) -> bool {
         policy::may_need_name(&self.site.smap, &without_name(Some(client))).is_some()
@@ -127,12 +140,12 @@ impl Prepared {
         policy::connect(&self.site.smap, &Facts::of(&without_name(Some(client)))).is_permit()
     }
 
-    /// Why no client's name can be looked up, where there is a rule that may need it: the rule, and why.
+    /// Why nothing can be looked up, where there is a rule that may need it: the rule, and why.
     #[must_use]
-    pub fn why_no_names(&self) -> Option<String> {
-        let (place, what) = self.site.smap.needs_names().next()?;
+    pub fn why_no_answers(&self) -> Option<String> {
+        let (place, what) = self.site.smap.needs_lookup().next()?;
         let why = self.asker(FOR_A_GLANCE).err()?;
-        Some(format!("{place}: {what} needs the name of the client: {why}"))
+        Some(format!("{place}: {what} needs smap-lookup: {why}"))
     }
 
     /// As the user of the session: it is who smap-lookup lets ask.

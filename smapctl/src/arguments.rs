@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use netperm::{Client, ClientName};
 use smap_common::address::{Address, AddressError, ReversePath};
 use smap_common::lookup::BadName;
+use smap_common::smtp::command::HeloName;
 use smap_common::spool::{BadQueueId, QueueId};
 use smapd::control::MAX_TEXT;
 
@@ -83,6 +84,15 @@ pub struct Question {
     /// The sender; without it, the null sender <>
     #[arg(long, value_name = "ADDRESS", value_parser = sender, allow_hyphen_values = true)]
     pub from: Option<ReversePath>,
+    /// How the client greets
+    #[arg(long, value_name = "NAME")]
+    pub helo: Option<HeloName>,
+    /// What the connection is encrypted with (no rule asks for it yet)
+    #[arg(long, value_name = "VERSION")]
+    pub tls: Option<String>,
+    /// Who the client has proved to be (no rule asks for it yet)
+    #[arg(long, value_name = "NAME")]
+    pub auth: Option<String>,
     /// The recipient
     #[arg(long, value_name = "ADDRESS", value_parser = recipient, allow_hyphen_values = true)]
     pub to: Address,

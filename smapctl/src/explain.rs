@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use netperm::policy::{self, Facts, Reason, Route, Verdict};
+use netperm::expand::Recipient;
+use netperm::masquerade::Masquerade;
+use netperm::policy::{self, Facts};
 use netperm::site::Site;
-use netperm::transport::Names;
-use netperm::{Client, ClientName, Transport};
+use netperm::{Client, ClientName};
 use serde::Serialize;
-use smap_common::address::Address;
 use smap_common::exit::Exit;
 
 use crate::arguments::Question;
@@ -17,58 +17,39 @@ use crate::error::Error;
 use crate::show;
 
 mod people;
+mod route;
+mod stage;
 
 use self::people::Branch;
-
-/// More than any chain of `local:` has steps.
-const MOST_STEPS: usize = 10;
+use self::route::{Step, route};
+use self::stage::Stage;
 
 /// The answer, in the order in which a message meets it.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    helo: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<String>,
     from: String,
     to: String,
     connect: Stage,
     sender: Stage,
     recipient: Stage,
-    /// None: no `recipients` line speaks of any domain.
+    /// None: neither a `recipients` line nor a virtusertable speaks of him.
     #[serde(skip_serializing_if = "Option::is_none")]
     exists: Option<Stage>,
     /// None: there is neither a virtusertable nor an alias.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     expansion: Vec<Branch>,
+    /// None: the sender stays as he is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masquerade: Option<String>,
+    /// Of each mailbox, one after the other.
     route: Vec<Step>,
-}
-
-/// One decision of smap.
-#[derive(Debug, Serialize)]
-struct Stage {
-    verdict: &'static str,
-    reason: &'static str,
-    why: String,
-    /// What the client is told, where the table says it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply: Option<String>,
-    /// The keys that were looked up in `access`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tried: Vec<String>,
-}
-
-/// One step on the way out.
-#[derive(Debug, Serialize)]
-struct Step {
-    recipient: String,
-    /// None: the table does not say where.
-    transport: Option<String>,
-    /// The file or the arguments that the transport comes to for this recipient.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    reason: &'static str,
-    why: String,
-    /// A line that would say where.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    add: Option<String>,
 }
 
 /// Answers a question on `out`.
@@ -94,20 +75,70 @@ impl Explanation {
             true => Client { name: ClientName::Failed("DNS fails".to_owned()), ..question.client.clone() },
             false => question.client.clone(),
         };
-        let facts = Facts { sender: question.from.as_ref(), ..Facts::of(&client) };
+        let facts = Facts {
+            helo: question.helo.as_ref(),
+            sender: question.from.as_ref(),
+            tls: question.tls.as_deref(),
+            auth: question.auth.as_deref(),
+            ..Facts::of(&client)
+        };
         let sender = question.from.as_ref().and_then(|from| from.address());
+        let (smap, hostname) = (&site.smap, &site.hostname);
+        let found = people::expanded(site, &question.to);
+        let mailboxes: Vec<_> = match &found {
+            Some(found) => found
+                .recipients
+                .iter()
+                .filter_map(|found| match &found.to {
+                    Recipient::Mailbox(address) => Some(address.clone()),
+                    _ => None,
+                })
+                .collect(),
+            None => vec![question.to.clone()],
+        };
         Self {
             client: shown(&question.client),
+            helo: question.helo.as_ref().map(ToString::to_string),
+            tls: question.tls.clone(),
+            auth: question.auth.clone(),
             from: sender.map_or("<>".to_owned(), |address| format!("<{address}>")),
             to: format!("<{}>", question.to),
-            connect: Stage::of(&policy::connect(&site.smap, &facts)),
-            sender: Stage::of(&policy::sender(&site.smap, &facts)),
-            recipient: Stage::of(&policy::recipient(&site.smap, &site.hostname, &facts, &question.to)),
+            connect: Stage::of(smap, &policy::connect(smap, &facts)),
+            sender: Stage::of(smap, &policy::sender(smap, &facts)),
+            recipient: Stage::of(smap, &policy::relay(smap, hostname, &facts, &question.to)),
             exists: people::exists(site, &question.to),
-            expansion: people::expansion(site, &question.to),
-            route: route(site, sender, question.to.clone()),
+            expansion: found.map(people::branches).unwrap_or_default(),
+            masquerade: masqueraded(site, &facts),
+            route: mailboxes.into_iter().flat_map(|mailbox| route(site, sender, mailbox)).collect(),
         }
     }
+
+    /// What smap does with such a recipient, where that is not to take him.
+    fn outcome(&self) -> Option<&'static str> {
+        let exists = self.exists.as_ref().map_or("permit", |exists| exists.verdict);
+        Some(match [self.connect.verdict, self.sender.verdict, self.recipient.verdict, exists] {
+            ["refuse", ..] => "smap turns this client away, so nothing else happens.\n",
+            ["defer", ..] => "smap tells this client to come back later, so nothing else happens.\n",
+            ["ask", ..] => HOW_TO_SAY_THE_NAME,
+            ["discard", ..] => "smap takes all that this client sends, and throws it away.\n",
+            [_, "refuse" | "defer", ..] => "smap refuses this sender, so nothing else happens.\n",
+            [_, "discard", ..] => "smap takes all that this sender sends, and throws it away.\n",
+            [_, _, "ask", _] => HOW_TO_SAY_THE_NAME,
+            [_, _, "discard", _] => "smap takes this recipient, and throws his mail away.\n",
+            [_, _, "defer", _] | [.., "defer"] => "smap lets this recipient be tried again later.\n",
+            [_, _, "refuse", _] | [.., "refuse"] => "smap refuses this recipient, so smapd never sees it.\n",
+            [.., "ask"] => "smap asks smap-lookup whether this recipient exists.\n",
+            _ => return None,
+        })
+    }
+}
+
+/// What the sender of the envelope becomes, where he does.
+fn masqueraded(site: &Site, facts: &Facts<'_>) -> Option<String> {
+    let sender = facts.sender.filter(|_| policy::may_relay(&site.smap, facts).is_permit())?;
+    let ours = site.smapd.local_host_names.iter().flat_map(|names| names.domains());
+    let changed = Masquerade::new(&site.smapd, &site.hostname, ours).envelope(sender);
+    (changed != *sender).then(|| changed.to_string())
 }
 
 impl fmt::Display for Explanation {
@@ -120,40 +151,25 @@ impl fmt::Display for Explanation {
         rows.extend(self.recipient.rows("recipient"));
         rows.extend(self.exists.iter().flat_map(|exists| exists.rows("exists")));
         rows.extend(self.expansion.iter().flat_map(Branch::rows));
-        for (number, step) in self.route.iter().enumerate() {
-            let label = if number == 0 { "route" } else { step.recipient.as_str() };
-            let kind = step.transport.as_ref().and_then(|transport| transport.split([':', ' ']).next());
-            rows.push([label.to_owned(), kind.unwrap_or("nowhere").to_owned(), step.why.clone()]);
-            let more = step.target.iter().map(|target| format!("-> {target}"));
-            let more = more.chain(step.add.iter().map(|add| format!("add: {add}")));
-            rows.extend(more.map(|more| [String::new(), String::new(), more]));
+        let masquerade =
+            |sender: &String| ["masquerade".to_owned(), "sender".to_owned(), format!("-> {sender}")];
+        rows.extend(self.masquerade.iter().map(masquerade));
+        for step in &self.route {
+            let label = if step.recipient == self.to { "route" } else { step.recipient.as_str() };
+            rows.extend(step.rows(label));
         }
-        writeln!(f, "from {} at {} to {}", self.from, self.client, self.to)?;
+        write!(f, "from {} at {} to {}", self.from, self.client, self.to)?;
+        let facts = [("helo", &self.helo), ("tls", &self.tls), ("auth", &self.auth)];
+        facts
+            .iter()
+            .try_for_each(|(name, fact)| fact.iter().try_for_each(|fact| write!(f, " {name} {fact}")))?;
+        f.write_str("\n")?;
         f.write_str(&show::columns(&rows))?;
-        let said = [self.connect.verdict, self.sender.verdict, self.recipient.verdict];
-        if said.contains(&DISCARD) {
-            return writeln!(f, "the row asks for this message to be thrown away; smap refuses it instead.");
-        }
-        match (self.connect.verdict, self.recipient.verdict) {
-            ("permit", _) if self.sender.verdict == "refuse" => {
-                writeln!(f, "smap refuses this sender, so nothing else happens.")
-            }
-            ("permit", "permit") => Ok(()),
-            (ASK, _) | ("permit", ASK) => f.write_str(HOW_TO_SAY_THE_NAME),
-            (NOT_NOW, _) => {
-                writeln!(f, "smap tells this client to come back later, so nothing else happens.")
-            }
-            ("permit", NOT_NOW) => writeln!(f, "smap lets this recipient be tried again later."),
-            ("permit", _) => writeln!(f, "smap refuses this recipient, so smapd never sees it."),
-            _ => writeln!(f, "smap turns this client away, so nothing else happens."),
-        }
+        f.write_str(self.outcome().unwrap_or_default())
     }
 }
 
 const SAID_BY_ACCESS: &str = "access";
-const ASK: &str = "ask";
-const DISCARD: &str = "discard";
-const NOT_NOW: &str = "not now";
 const HOW_TO_SAY_THE_NAME: &str = "\
 smap asks smap-lookup for the client's name. To see what becomes of it then:
 --client NAME/ADDR where it has one, --client unknown/ADDR where it has none,
@@ -171,83 +187,4 @@ fn shown(client: &Client) -> String {
             format!("{}/{address}", names.join(","))
         }
     }
-}
-
-impl Stage {
-    fn of(verdict: &Verdict<'_>) -> Self {
-        let reason = verdict.reason();
-        Self {
-            verdict: match verdict {
-                Verdict::Permit(_) => "permit",
-                Verdict::Refuse(_) => "refuse",
-                Verdict::Discard(_) => DISCARD,
-                Verdict::Ask(_) => ASK,
-                Verdict::NotNow(_) => NOT_NOW,
-            },
-            reason: reason.id(),
-            why: reason.to_string(),
-            reply: reason.reply().map(|reply| reply.to_string()),
-            tried: reason.tried().to_vec(),
-        }
-    }
-
-    fn rows(&self, label: &str) -> Vec<[String; 3]> {
-        let mut rows = vec![[label.to_owned(), self.verdict.to_owned(), self.why.clone()]];
-        let keys = (!self.tried.is_empty()).then(|| format!("looked up: {}", self.tried.join(" ")));
-        let more = self.reply.iter().map(|reply| format!("-> {reply}")).chain(keys);
-        rows.extend(more.map(|more| [String::new(), String::new(), more]));
-        rows
-    }
-}
-
-/// Every step: `local:` leads to another address, which is routed again.
-fn route(site: &Site, sender: Option<&Address>, recipient: Address) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let mut next = Some(recipient);
-    while let Some(recipient) = next.take().filter(|_| steps.len() < MOST_STEPS) {
-        let step = |transport: Option<&Transport>, reason: Reason<'_>, add| Step {
-            recipient: format!("<{recipient}>"),
-            transport: transport.map(ToString::to_string),
-            target: transport.and_then(|transport| target(site, transport, sender, &recipient)),
-            reason: reason.id(),
-            why: reason.to_string(),
-            add,
-        };
-        match policy::route(&site.smapd, &site.hostname, &recipient) {
-            Route::Nowhere { reason, add } => steps.push(step(None, reason, Some(add))),
-            Route::Through { transport, reason } => {
-                steps.push(step(Some(&transport), reason, None));
-                if let Transport::Local(user) = &*transport {
-                    next = policy::at_home(&recipient, user, &site.hostname);
-                }
-            }
-        }
-    }
-    steps
-}
-
-/// What the transport comes to for this recipient.
-fn target(
-    site: &Site,
-    transport: &Transport,
-    sender: Option<&Address>,
-    recipient: &Address,
-) -> Option<String> {
-    let domain = recipient.domain().unwrap_or(&site.hostname).to_string();
-    let sender = sender.map(ToString::to_string).unwrap_or_default();
-    let names = Names { user: recipient.local_part(), domain: &domain, sender: &sender };
-    let expanded = match transport {
-        Transport::Maildir(path) | Transport::Mbox(path) => {
-            path.expand(names.user, names.domain).map(|path| path.display().to_string())
-        }
-        Transport::Pipe { program, args, .. } => {
-            let args: Result<Vec<String>, _> = args.iter().map(|arg| arg.expand(&names)).collect();
-            args.map(|args| format!("{:?} {args:?}", program.display().to_string()))
-        }
-        Transport::Sendmail { .. } => {
-            return site.smapd.sendmail.as_ref().map(|path| path.0.display().to_string());
-        }
-        _ => return None,
-    };
-    Some(expanded.unwrap_or_else(|unsafe_name| format!("undeliverable: {unsafe_name}")))
 }

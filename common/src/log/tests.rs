@@ -6,7 +6,7 @@ fn id() -> QueueId {
 }
 
 fn host() -> Host<'static> {
-    Host { name: None, client: Some("192.0.2.1:99".parse().unwrap()) }
+    Host { name: HostName::NotAsked, client: Some("192.0.2.1:99".parse().unwrap()) }
 }
 
 fn lines(event: &Event<'_>) -> Vec<String> {
@@ -18,10 +18,11 @@ fn lines(event: &Event<'_>) -> Vec<String> {
 #[test]
 fn events_use_the_toolkits_words() {
     let (from, to) = (ReversePath::Null, "c@d".parse().unwrap());
-    let accepted = Event::Accepted { id: id(), host: host(), bytes: 5, from: &from, to: vec![&to, &to] };
+    let to = vec![(&to, "domain@t:5"), (&to, "domain@t:5")];
+    let accepted = Event::Accepted { id: id(), host: host(), bytes: 5, helo: None, from: &from, to };
     assert_eq!(
         lines(&accepted),
-        [format!("id={} host=unknown/192.0.2.1 bytes=5 from=<> to=<c@d>,<c@d>", id())]
+        [format!("id={} host=unknown/192.0.2.1 bytes=5 from=<> to=<c@d>,<c@d> rule=domain@t:5", id())]
     );
     let exiting = Event::Exiting { host: host(), bytes: 5, messages: 1, why: "" };
     assert_eq!(lines(&exiting), ["exiting host=unknown/192.0.2.1 bytes=5 messages=1"]);
@@ -56,12 +57,32 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
 #[test]
 fn a_long_list_continues_with_the_same_id() {
     let (from, to) = (ReversePath::Null, "somebody.with.a.long.name@example.com".parse().unwrap());
-    let accepted = Event::Accepted { id: id(), host: host(), bytes: 5, from: &from, to: vec![&to; 100] };
+    let to = vec![(&to, "access@/etc/mail/access:7"); 100];
+    let accepted = Event::Accepted { id: id(), host: host(), bytes: 5, helo: None, from: &from, to };
     let lines = lines(&accepted);
     assert!(lines.len() > 1);
     assert!(lines.iter().all(|line| line.len() < 2048 && line.starts_with(&format!("id={} ", id()))));
     let named: usize = lines.iter().map(|line| line.matches("<somebody").count()).sum();
     assert_eq!(named, 100);
+}
+
+#[test]
+fn recipients_by_several_rules_have_each_its_own() {
+    let (from, to): (_, Address) = (ReversePath::Null, "c@d".parse().unwrap());
+    let rules: Vec<String> =
+        (0..200).map(|row| format!("access@/etc/mail/access,with=odd name:{row}")).collect();
+    let to = rules.iter().map(|rule| (&to, rule.as_str())).collect();
+    let helo = "mail.example.org".parse().unwrap();
+    let name = HostName::Failed;
+    let host = Host { name, ..host() };
+    let lines = lines(&Event::Accepted { id: id(), host, bytes: 5, helo: Some(&helo), from: &from, to });
+    assert!(lines[0].contains(" name=failed bytes=5 helo=mail.example.org from=<> to=<c@d>,<c@d>,"));
+    assert!(lines.iter().all(|line| line.len() < 2048), "{lines:?}");
+    for line in &lines {
+        let (to, rules) = line.split_once(" to=").unwrap().1.split_once(" rule=").unwrap();
+        assert_eq!(to.split(',').count(), rules.split(',').count());
+        assert!(!rules.contains([' ', '=']), "{rules}");
+    }
 }
 
 #[test]

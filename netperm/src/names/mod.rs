@@ -86,6 +86,11 @@ impl Names {
         self.content.lines.iter().map(|(name, place)| (name.as_str(), place))
     }
 
+    /// The domains among them, in no order.
+    pub fn domains(&self) -> impl Iterator<Item = Domain> {
+        self.lines().filter_map(|(name, _)| name.parse().ok())
+    }
+
     /// Whether domains are among them.
     #[must_use]
     pub fn has_domains(&self) -> bool {

@@ -19,7 +19,7 @@ use smap_common::smtp::command::HeloName;
 pub use self::connect::connect;
 pub use self::reason::{Judged, Reason, RuleSet};
 pub use self::recipient::recipient;
-pub use self::relay::relay;
+pub use self::relay::{may_relay, relay};
 pub use self::route::{Route, at_home, route};
 pub use self::sender::sender;
 use crate::access::{Search, Tag, Value};
@@ -95,6 +95,18 @@ impl<'a> Verdict<'a> {
         }
     }
 
+    /// One word for the log.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Permit(_) => "permit",
+            Self::Refuse(_) => "refuse",
+            Self::Discard(_) => "discard",
+            Self::Ask(..) => "ask",
+            Self::NotNow(_) => "defer",
+        }
+    }
+
     /// Whether it is a yes.
     #[must_use]
     pub fn is_permit(&self) -> bool {
@@ -123,7 +135,7 @@ pub fn may_need_name<'a>(smap: &'a Smap, client: &'a Client) -> Option<Reason<'a
         Verdict::Permit(_) | Verdict::Refuse(_) | Verdict::Discard(_) | Verdict::NotNow(_) => None,
     };
     match connect(smap, &facts) {
-        Verdict::Permit(_) => needs(relay::may_relay(smap, &facts)),
+        Verdict::Permit(_) => needs(may_relay(smap, &facts)),
         verdict => needs(verdict),
     }
 }

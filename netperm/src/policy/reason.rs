@@ -26,7 +26,9 @@ pub enum RuleSet {
 }
 
 impl RuleSet {
-    pub(super) const fn word(self) -> &'static str {
+    /// The word behind `permit-` and `deny-`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Hosts => "hosts",
             Self::Relay => "relay",

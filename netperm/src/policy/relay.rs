@@ -79,7 +79,7 @@ fn names_a_further_host(recipient: &Address) -> bool {
 
 /// Whether a client may send to any domain: `permit-relay` and `deny-relay` have the first word; then what knows it by
 /// its address; at last what knows it by its name, which must have been confirmed.
-pub(super) fn may_relay<'a>(smap: &'a Smap, facts: &Facts<'a>) -> Verdict<'a> {
+pub fn may_relay<'a>(smap: &'a Smap, facts: &Facts<'a>) -> Verdict<'a> {
     let by_rules = ruled(RuleSet::Relay, &smap.relay, facts.client);
     match &by_rules {
         Verdict::Refuse(Reason::NoRules(_) | Reason::NoRuleMeant(_)) => {}

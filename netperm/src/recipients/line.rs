@@ -85,6 +85,12 @@ impl Line {
         self.patterns.iter().any(|own| own.covers(pattern))
     }
 
+    /// Whether there is anybody in its domains of whom no file tells whether he exists.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, Source::Passwd | Source::CallOut))
+    }
+
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {

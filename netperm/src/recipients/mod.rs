@@ -63,6 +63,14 @@ impl Smap {
     }
 }
 
+impl Smap {
+    /// The first line by which smap-lookup is asked whether a recipient exists.
+    #[must_use]
+    pub fn asks_of_recipients(&self) -> Option<&Located<Line>> {
+        self.recipients.iter().find(|line| line.asks())
+    }
+}
+
 impl Smapd {
     /// The tables that say who somebody is.
     #[must_use]

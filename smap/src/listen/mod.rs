@@ -67,7 +67,7 @@ pub fn run(table: &Path, prepared: Box<Prepared>, addresses: &[SocketAddr]) -> R
             Event::Said { text: &format!("listening on {address}") }.log();
         }
     }
-    warn_of_missing_names(&prepared);
+    warn_of_missing_answers(&prepared);
     // How random numbers are had is found out here, once, and not by each session.
     let _unused = QueueId::generate().map_err(|cause| ListenError(cause.to_string()))?;
     let server = Listener {
@@ -85,9 +85,9 @@ pub fn run(table: &Path, prepared: Box<Prepared>, addresses: &[SocketAddr]) -> R
 
 /// A listener without smap-lookup serves those whom their address lets in, and tells all others to come back: it
 /// may be the one that starts first, and a port that is closed until somebody opens it would help nobody.
-fn warn_of_missing_names(prepared: &Prepared) {
-    if let Some(why) = prepared.why_no_names() {
-        Event::Warning { text: &format_args!("{why}; until it can be, clients are told 421") }.log();
+fn warn_of_missing_answers(prepared: &Prepared) {
+    if let Some(why) = prepared.why_no_answers() {
+        Event::Warning { text: &format_args!("{why}; until it can be, clients are told to come back") }.log();
     }
 }
 
@@ -192,7 +192,7 @@ impl Listener<'_> {
                 self.prepared = prepared;
                 self.spares = Spares::new();
                 Event::Said { text: "the table was read again" }.log();
-                warn_of_missing_names(&self.prepared);
+                warn_of_missing_answers(&self.prepared);
             }
             Err(faults) => {
                 for line in faults.lines() {
@@ -248,10 +248,10 @@ impl Listener<'_> {
             turn_away(stream.as_fd(), client, &refusal);
             return None;
         }
-        let is_known_by_address = !self.prepared.may_need_name(client);
-        let greeted = is_known_by_address && self.greet(&stream, client);
+        let greeted = !self.prepared.may_need_name(client) && self.greet(&stream, client);
         let caller = Caller { connection: stream.into(), client, greeted };
-        if is_known_by_address
+        // One that is confined already has no way to smap-lookup.
+        if !self.prepared.may_ask(client)
             && let Some(pid) = self.spares.hand_over(&caller, self.prepared.site.smap.timeout)
         {
             self.sessions.add(pid, host);

@@ -3,6 +3,7 @@
 
 use smap_common::smtp::command::Chunk;
 use smap_common::smtp::data::{Checker, Decoder, LineFault, ReceivedCounter};
+use smap_common::spool::QueueId;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,20 @@ pub(super) struct Body {
     /// What came over the wire, whether it was kept or not.
     wire: u64,
     text: Vec<u8>,
+    /// It goes nowhere.
+    discarded: Option<Discarded>,
+}
+
+/// That all recipients of a message are those whose mail the table has thrown away: only then there is a yes to its
+/// text without the spool's proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Discarded(QueueId);
+
+impl Discarded {
+    /// The message.
+    pub(crate) fn id(self) -> QueueId {
+        self.0
+    }
 }
 
 /// Where the body stands after a piece of input.
@@ -66,7 +81,25 @@ impl Body {
     }
 
     fn new(frame: Frame, limit: u64) -> Self {
-        Self { frame, received: ReceivedCounter::new(), octets: 0, limit, wire: 0, text: Vec::new() }
+        Self {
+            frame,
+            received: ReceivedCounter::new(),
+            octets: 0,
+            limit,
+            wire: 0,
+            text: Vec::new(),
+            discarded: None,
+        }
+    }
+
+    /// The same of a message that goes nowhere: judged as any, and not kept.
+    pub(super) fn discarded(self, id: QueueId) -> Self {
+        Self { discarded: Some(Discarded(id)), ..self }
+    }
+
+    /// The proof, where it goes nowhere.
+    pub(super) fn is_discarded(&self) -> Option<Discarded> {
+        self.discarded
     }
 
     /// The next chunk begins.
@@ -118,7 +151,7 @@ impl Body {
         self.wire = self.wire.saturating_add(u64::try_from(consumed).unwrap_or(u64::MAX));
         self.octets = self.octets.saturating_add(u64::try_from(self.text.len()).unwrap_or(u64::MAX));
         self.received.read(&self.text);
-        if self.is_refused() {
+        if self.is_refused() || self.discarded.is_some() {
             self.text.clear();
         }
         // Whether the end has come with the rest of it changes nothing.

@@ -23,9 +23,10 @@ use smap_common::smtp::command::{Chunk, HeloName, Mail, Recipient};
 use smap_common::spool::{Committed, StoreError};
 
 pub use self::body::BodyFault;
+pub(crate) use self::body::Discarded;
 use self::body::{Body, Progress};
 use self::lines::LineBuffer;
-pub use self::question::{Answer, Question, Refusal, Ticket, shown};
+pub use self::question::{Answer, Consent, Question, Refusal, Ticket, shown};
 use crate::replies::{self, Reply};
 
 /// What the table allows a session.
@@ -121,9 +122,14 @@ enum State {
 
 #[derive(Debug)]
 struct Transaction {
+    /// With the recipients whose message is kept.
     envelope: Box<Envelope>,
     /// RCPT commands that were refused.
     refused: u32,
+    /// Recipients whose message is thrown away.
+    discarded: usize,
+    /// It is thrown away whoever its recipients are.
+    consent: Consent,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +164,8 @@ pub struct Session {
     name: ClientName,
     /// The greeting was said before this session began.
     greeted: bool,
+    /// What becomes of all that the client sends.
+    consent: Consent,
     state: State,
     lines: LineBuffer,
     output: Vec<u8>,
@@ -179,6 +187,7 @@ impl Session {
             origin,
             name: ClientName::NotAsked,
             greeted: false,
+            consent: Consent::Keep,
             state: State::New,
             lines: LineBuffer::default(),
             output: Vec::new(),

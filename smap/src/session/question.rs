@@ -46,11 +46,20 @@ pub enum Answer {
     /// To a question with a name in it: not before [`Question::Name`] is answered.
     NeedsName,
     /// To [`Question::Connect`].
-    Connect(Result<(), Refusal>),
+    Connect(Result<Consent, Refusal>),
     /// To [`Question::Sender`].
     Sender(Result<Ticket, Refusal>),
     /// To [`Question::Recipient`].
-    Recipient(Result<(), Refusal>),
+    Recipient(Result<Consent, Refusal>),
+}
+
+/// What a yes means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// What comes is kept.
+    Keep,
+    /// What comes is thrown away, as the table has it: the client is told nothing of that.
+    Discard,
 }
 
 /// What a message needs from outside before it can begin.
@@ -60,6 +69,8 @@ pub struct Ticket {
     pub id: QueueId,
     /// The time.
     pub at: Timestamp,
+    /// What becomes of it.
+    pub consent: Consent,
 }
 
 /// Why the answer is no.

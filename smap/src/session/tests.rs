@@ -137,12 +137,13 @@ impl Server {
 }
 
 fn answer(question: Question<'_>, refusal: Option<Refusal>) -> Answer {
-    let ticket = Ticket { id: QueueId::new(Timestamp::from_micros(1), 1), at: Timestamp::from_micros(1) };
+    let (id, at) = (QueueId::new(Timestamp::from_micros(1), 1), Timestamp::from_micros(1));
+    let ticket = Ticket { id, at, consent: Consent::Keep };
     match question {
         Question::Name => Answer::Name(ClientName::NotAsked),
-        Question::Connect { .. } => Answer::Connect(refusal.map_or(Ok(()), Err)),
+        Question::Connect { .. } => Answer::Connect(refusal.map_or(Ok(Consent::Keep), Err)),
         Question::Sender { .. } => Answer::Sender(refusal.map_or(Ok(ticket), Err)),
-        Question::Recipient { .. } => Answer::Recipient(refusal.map_or(Ok(()), Err)),
+        Question::Recipient { .. } => Answer::Recipient(refusal.map_or(Ok(Consent::Keep), Err)),
     }
 }
 
@@ -413,7 +414,7 @@ fn whoever_has_the_greeting_is_not_greeted_again() {
         (Session::new("gw.example", limits(), Origin::default()).greeted(), ""),
     ] {
         let _asked = session.step(Input::Begin);
-        assert_eq!(session.step(Input::Answer(Answer::Connect(Ok(())))), Action::Read);
+        assert_eq!(session.step(Input::Answer(Answer::Connect(Ok(Consent::Keep)))), Action::Read);
         assert_eq!(String::from_utf8(session.take_output()).unwrap(), greeting);
         let _reading = session.step(Input::Received(b"HELO a\r\n"));
         assert!(session.take_output().starts_with(b"250 "));

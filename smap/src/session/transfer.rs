@@ -79,6 +79,10 @@ impl Session {
                 None
             }
             (None, Progress::Open | Progress::End | Progress::Flood) => {
+                if let Some(discarded) = body.is_discarded() {
+                    self.say(&replies::discarded(discarded));
+                    return None;
+                }
                 self.state = State::Committing(body);
                 Some(Next::Commit)
             }

@@ -5,8 +5,11 @@ use netperm::hosts::ClientName;
 use smap_common::envelope::{Envelope, Greeting};
 use smap_common::smtp::command::{self, Chunk, Command, CommandError, HeloName, Mail, Recipient};
 
+use super::body::Body;
 use super::lines::Line;
-use super::{AfterWrite, Answer, Framing, Next, Refusal, Session, State, Ticket, Transaction, shown};
+use super::{
+    AfterWrite, Answer, Consent, Framing, Next, Refusal, Session, State, Ticket, Transaction, shown,
+};
 use crate::replies::{self, Reply};
 
 /// Commands that move nothing (NOOP, RSET, VRFY, HELP, EHLO), as many as one session may say.
@@ -137,7 +140,7 @@ impl Session {
             replies::needs_smtputf8()
         } else if envelope.recipients.iter().any(|known| known.address == recipient.address) {
             replies::recipient_ok(&recipient.address)
-        } else if envelope.recipients.len()
+        } else if envelope.recipients.len() + transaction.discarded
             >= usize::try_from(self.limits.max_recipients).unwrap_or(usize::MAX)
         {
             self.surplus += 1;
@@ -146,6 +149,9 @@ impl Session {
             } else {
                 replies::too_many_recipients()
             }
+        } else if transaction.consent == Consent::Discard {
+            transaction.discarded += 1;
+            replies::recipient_ok(&recipient.address)
         } else {
             self.state = State::AskedRecipient(transaction, recipient);
             return Some(Next::AskRecipient);
@@ -185,8 +191,13 @@ impl Session {
     fn decided(&mut self, answer: Answer) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         let reply = match (answer, state) {
-            (Answer::Connect(Ok(())), _) if self.greeted => return,
-            (Answer::Connect(Ok(())), _) => replies::ready(&self.host),
+            (Answer::Connect(Ok(consent)), _) => {
+                self.consent = consent;
+                if self.greeted {
+                    return;
+                }
+                replies::ready(&self.host)
+            }
             (Answer::NeedsName, State::New) => replies::no_service_without_name(&self.host),
             (Answer::Connect(Err(refusal)), _) => {
                 self.state = State::Denied;
@@ -199,9 +210,12 @@ impl Session {
                 self.state = State::Transaction(self.transaction(ticket, mail));
                 reply
             }
-            (Answer::Recipient(Ok(())), State::AskedRecipient(mut transaction, recipient)) => {
+            (Answer::Recipient(Ok(consent)), State::AskedRecipient(mut transaction, recipient)) => {
                 let reply = replies::recipient_ok(&recipient.address);
-                transaction.envelope.recipients.push(recipient);
+                match consent {
+                    Consent::Keep => transaction.envelope.recipients.push(recipient),
+                    Consent::Discard => transaction.discarded += 1,
+                }
                 self.state = State::Transaction(transaction);
                 reply
             }
@@ -231,11 +245,18 @@ impl Session {
             mail,
             recipients: Vec::new(),
         };
-        Transaction { envelope: Box::new(envelope), refused: 0 }
+        let consent = if self.consent == Consent::Discard { self.consent } else { ticket.consent };
+        Transaction { envelope: Box::new(envelope), refused: 0, discarded: 0, consent }
     }
 
     fn data(&mut self) -> Option<Next> {
         match self.take_transaction() {
+            Ok(envelope) if envelope.recipients.is_empty() => {
+                self.say(&replies::enter_mail());
+                let body = Body::of_data(self.limits.max_octets).discarded(envelope.id);
+                self.state = State::Receiving(body, AfterWrite::GoOn);
+                None
+            }
             Ok(envelope) => {
                 self.state = State::Opening(envelope, Framing::Data);
                 Some(Next::Open)
@@ -257,6 +278,11 @@ impl Session {
             return None;
         }
         match self.take_transaction() {
+            Ok(envelope) if envelope.recipients.is_empty() => {
+                let body = Body::of_chunk(chunk, self.limits.max_octets).discarded(envelope.id);
+                self.state = State::Receiving(body, AfterWrite::GoOn);
+                None
+            }
             Ok(envelope) => {
                 self.state = State::Opening(envelope, Framing::Chunk(chunk));
                 Some(Next::Open)
@@ -269,10 +295,13 @@ impl Session {
         }
     }
 
-    /// The envelope of a transaction that is complete, or why it is not. A transaction without recipients stays.
+    /// The envelope of a transaction that is complete, or why it is not: without recipients where all of them are
+    /// those of a message that is thrown away. A transaction to which nobody was admitted stays.
     fn take_transaction(&mut self) -> Result<Box<Envelope>, Reply> {
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Transaction(transaction) if !transaction.envelope.recipients.is_empty() => {
+            State::Transaction(transaction)
+                if !transaction.envelope.recipients.is_empty() || transaction.discarded > 0 =>
+            {
                 Ok(transaction.envelope)
             }
             State::Transaction(transaction) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use netperm::ClientName;
 use netperm::site::Site;
 use nix::unistd::geteuid;
-use smap::names::Asker;
+use smap::lookup::Asker;
 use smap_common::account::Account;
 
 use super::{Finding, Level, machine};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What smap-lookup is like for those who have something to ask.
 pub(super) fn finding(site: &Site) -> Finding {
     let path = &site.lookup.socket;
-    match (answers(site), site.smap.needs_names().next()) {
+    match (answers(site), site.smap.needs_lookup().next()) {
         (Ok(()), Some(_)) if !may_ask(site) => Finding::new(
             Level::Error,
             format!("{}: smap's user may not ask smap-lookup: let it have smap's group", path.display()),
@@ -57,7 +57,7 @@ enum Trouble {
 }
 
 fn answers(site: &Site) -> Result<(), Trouble> {
-    let asker = Asker::connect(&site.lookup.socket, PATIENCE).map_err(|error| match error.kind() {
+    let mut asker = Asker::connect(&site.lookup.socket, PATIENCE).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied if !is_welcome(site) => Trouble::NotForUs,
         _ => Trouble::Silent(error.to_string()),
     })?;

@@ -1,13 +1,13 @@
 //! Whether a recipient exists, and whom he stands for.
 
-use netperm::expand::{self, Chain, Recipient};
+use netperm::expand::{self, Chain, Expansion, Recipient};
 use netperm::load;
 use netperm::recipients::{self, Exists};
 use netperm::site::Site;
 use serde::Serialize;
 use smap_common::address::Address;
 
-use super::Stage;
+use super::stage::Stage;
 
 /// One of those whom a recipient stands for, or a way that ends with nobody.
 #[derive(Debug, Serialize)]
@@ -39,28 +39,34 @@ impl Branch {
 
 /// What smap would be told, before anything is asked.
 pub(super) fn exists(site: &Site, recipient: &Address) -> Option<Stage> {
-    if site.smap.recipients.is_empty() {
+    if site.smap.recipients.is_empty() && site.smap.virtusertable.is_none() {
         return None;
     }
-    let exists = recipients::exists(&site.smap.people(&site.hostname), &[], recipient);
-    let (reason, why) = match &exists {
-        Exists::Yes(reason) | Exists::No(reason) | Exists::NotNow(reason) => {
-            (reason.id(), reason.to_string())
-        }
-        Exists::Ask(question, line) => {
-            ("question", format!("{}: recipients {}: {question}", line.place, line.value))
-        }
+    let (verdict, reason) = match recipients::exists(&site.smap.people(&site.hostname), &[], recipient) {
+        Exists::Yes(reason) => ("permit", reason),
+        Exists::No(reason) => ("refuse", reason),
+        Exists::NotNow(reason) => ("defer", reason),
+        Exists::Ask(question, line) => ("ask", recipients::Reason::Asked(line, question)),
     };
-    Some(Stage { verdict: exists.word(), reason, why, reply: None, tried: Vec::new() })
+    Some(Stage {
+        verdict,
+        reason: reason.id(),
+        why: reason.to_string(),
+        reply: reason.reply().map(|reply| reply.to_string()),
+        tried: Vec::new(),
+        passed: Vec::new(),
+    })
 }
 
-/// Whom smapd would deliver to.
-pub(super) fn expansion(site: &Site, recipient: &Address) -> Vec<Branch> {
+/// Whom smapd would deliver to, where any file says who somebody is.
+pub(super) fn expanded(site: &Site, recipient: &Address) -> Option<Expansion> {
     let people = site.smapd.people(&site.hostname);
-    if people.virtusertable.is_none() && people.aliases.is_none() {
-        return Vec::new();
-    }
-    let found = expand::expand(&people, recipient, &mut load::included);
+    let any = people.virtusertable.is_some() || people.aliases.is_some();
+    any.then(|| expand::expand(&people, recipient, &mut load::included))
+}
+
+/// The same as it is shown.
+pub(super) fn branches(found: Expansion) -> Vec<Branch> {
     let by = |chain: &Chain| chain.steps().into_iter().map(ToString::to_string).collect();
     let recipients = found.recipients.into_iter().map(|found| Branch {
         kind: match &found.to {

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use netperm::hosts::{Client, ClientName};
 use netperm::policy::{self, Facts, Verdict};
 use netperm::site::Site;
-use smap::session::{Action, Answer, Input, Limits, Question, Refusal, Session, Ticket};
+use smap::session::{Action, Answer, Consent, Input, Limits, Question, Refusal, Session, Ticket};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Origin;
 use smap_common::spool::{Draft, Incoming, QueueId, StoreError, Void};
@@ -101,9 +101,9 @@ fn answer(site: &Site, client: SocketAddr, question: Question<'_>) -> Answer {
         Question::Sender { mail, .. } => {
             let client = of_name(&ClientName::NotAsked);
             let facts = Facts { sender: Some(&mail.sender), ..Facts::of(&client) };
-            let ticket = || Ticket { id: QueueId::generate().unwrap(), at: Timestamp::now() };
+            let ticket = |consent| Ticket { id: QueueId::generate().unwrap(), at: Timestamp::now(), consent };
             let judged = judged(policy::sender(&site.smap, &facts), Refusal::Unavailable).unwrap();
-            Answer::Sender(judged.map(|()| ticket()))
+            Answer::Sender(judged.map(ticket))
         }
         Question::Recipient { recipient, name, .. } => {
             let client = of_name(name);
@@ -114,14 +114,13 @@ fn answer(site: &Site, client: SocketAddr, question: Question<'_>) -> Answer {
     }
 }
 
-fn judged(verdict: Verdict<'_>, refusal: Refusal) -> Option<Result<(), Refusal>> {
+fn judged(verdict: Verdict<'_>, refusal: Refusal) -> Option<Result<Consent, Refusal>> {
     match verdict {
-        Verdict::Permit(_) => Some(Ok(())),
-        Verdict::Refuse(reason) | Verdict::Discard(reason) => {
-            Some(Err(reason.reply().map_or(refusal, Refusal::Said)))
-        }
-        Verdict::NotNow(_) => Some(Err(Refusal::NameFailed)),
-        Verdict::Ask(_) => None,
+        Verdict::Permit(_) => Some(Ok(Consent::Keep)),
+        Verdict::Discard(_) => Some(Ok(Consent::Discard)),
+        Verdict::Refuse(reason) => Some(Err(reason.reply().map_or(refusal, Refusal::Said))),
+        Verdict::NotNow(reason) => Some(Err(reason.reply().map_or(Refusal::NameFailed, Refusal::Said))),
+        Verdict::Ask(..) => None,
     }
 }
 

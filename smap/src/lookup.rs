@@ -1,7 +1,7 @@
-//! Whom the client's name is asked of: one connection to `smap-lookup`, for one question.
+//! Whom the client's name is asked of, and whether recipients exist: one connection to `smap-lookup`.
 //!
-//! Decides nothing. Trusts `smap-lookup` with the name and with nothing else: a packet that is not the answer to the
-//! question that was asked, whatever else it is, is no answer, and none is waited for after it. What it takes for
+//! Decides nothing. Trusts `smap-lookup` with its answers and with nothing else: a packet that is not the answer to the
+//! question that was asked, whatever else it is, is no answer, and nothing is asked after it. What it takes for
 //! this once the process is confined are reads and writes on a descriptor that is open.
 
 use std::io;
@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use netperm::hosts::ClientName;
+use netperm::recipients;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
@@ -20,12 +21,14 @@ use smap_common::lookup::{Answer, Answered, Asked, Failure, MAX_PACKET, Name, Qu
 
 use crate::stream::await_readiness;
 
-/// The number of the only question.
-const ID: u64 = 1;
-
-/// A connection to `smap-lookup` on which nothing has been asked.
+/// A connection to `smap-lookup`.
 #[derive(Debug)]
-pub struct Asker(Option<OwnedFd>);
+pub struct Asker {
+    /// None after an answer that was none.
+    socket: Option<OwnedFd>,
+    /// Questions so far: the number of the last one.
+    asked: u64,
+}
 
 impl Asker {
     /// Connects; `patience` is for that, and for the question to be taken. To be called before this process is
@@ -40,7 +43,7 @@ impl Asker {
         let address = UnixAddr::new(path)?;
         loop {
             match connect(socket.as_raw_fd(), &address) {
-                Ok(()) => return Ok(Self(Some(socket))),
+                Ok(()) => return Ok(Self { socket: Some(socket), asked: 0 }),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
                 Err(errno) => return Err(errno.into()),
@@ -48,9 +51,8 @@ impl Asker {
         }
     }
 
-    /// The name of a client, waited for at most so long. The connection ends with that.
-    #[must_use]
-    pub fn name_of(self, address: IpAddr, patience: Duration) -> ClientName {
+    /// The name of a client, waited for at most so long.
+    pub fn name_of(&mut self, address: IpAddr, patience: Duration) -> ClientName {
         match self.ask(Question::Names { address }, patience) {
             Ok(Answer::Names(Ok(found))) => known(found.records),
             Ok(Answer::Names(Err(Failure::NoSuchName | Failure::NoRecords))) => ClientName::Unknown,
@@ -62,10 +64,38 @@ impl Asker {
         }
     }
 
-    fn ask(&self, question: Question, patience: Duration) -> io::Result<Answer> {
-        let socket = self.0.as_ref().ok_or(Errno::ENOTCONN)?;
+    /// Whether a recipient exists, as far as nobody but smap-lookup can tell; waited for at most so long.
+    pub fn exists(&mut self, question: &recipients::Question, patience: Duration) -> recipients::Answer {
+        let question = match question {
+            recipients::Question::Passwd(name) => Question::User { name: name.clone() },
+            recipients::Question::CallOut(address) => Question::Recipient { address: address.clone() },
+        };
+        match self.ask(question, patience) {
+            Ok(Answer::User(outcome) | Answer::Recipient(outcome)) => match outcome {
+                Ok(_) => recipients::Answer::Yes,
+                Err(Failure::NoSuchName | Failure::NoRecords) => recipients::Answer::No,
+                Err(failure @ Failure::Temporary(_)) => recipients::Answer::Failed(failure.to_string()),
+            },
+            Ok(_) => recipients::Answer::Failed(format!("smap-lookup: {}", not_an_answer())),
+            Err(error) => recipients::Answer::Failed(format!("smap-lookup: {error}")),
+        }
+    }
+
+    fn ask(&mut self, question: Question, patience: Duration) -> io::Result<Answer> {
+        let answer = self.try_to_ask(question, patience);
+        if answer.is_err() {
+            // What comes yet would be an answer to this one.
+            self.close();
+        }
+        answer
+    }
+
+    fn try_to_ask(&mut self, question: Question, patience: Duration) -> io::Result<Answer> {
+        let socket = self.socket.as_ref().ok_or(Errno::ENOTCONN)?;
         let until = Instant::now() + patience;
-        let asked = Asked { id: ID, question }.encode();
+        self.asked += 1;
+        let id = self.asked;
+        let asked = Asked { id, question }.encode();
         uninterrupted(|| unistd::write(socket, &asked))?;
         await_readiness(socket.as_fd(), PollFlags::POLLIN, until)?;
         // One octet more than the longest packet: of a longer one the rest is lost, and it is none of ours.
@@ -74,17 +104,21 @@ impl Asker {
         if length == 0 {
             return Err(Errno::ECONNRESET.into());
         }
-        let answered = packet.get(..length).and_then(Answered::decode).filter(|answered| answered.id == ID);
+        let answered = packet.get(..length).and_then(Answered::decode).filter(|answered| answered.id == id);
         answered.map(|answered| answered.answer).ok_or_else(not_an_answer)
+    }
+
+    /// A confined process may close a descriptor, and not look whether it is open, as a debug build does.
+    fn close(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            let _nothing_to_do = unistd::close(socket);
+        }
     }
 }
 
 impl Drop for Asker {
-    /// A confined process may close a descriptor, and not look whether it is open, as a debug build does.
     fn drop(&mut self) {
-        if let Some(socket) = self.0.take() {
-            let _nothing_to_do = unistd::close(socket);
-        }
+        self.close();
     }
 }
 
