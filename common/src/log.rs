@@ -336,30 +336,7 @@ impl Event<'_> {
                 let missing: String = missing.iter().map(|wall| format!(" no={}", wall.word())).collect();
                 format!("connect host={host}{} id={id}{missing} rule={}", host.without_name(), Escaped(rule))
             }
-            Self::Refused { id, host, command, reply, rule, reason } => format!(
-                "refused host={host}{} id={id} command={} reply={} rule={} reason={}",
-                host.without_name(),
-                Quoted(command),
-                Quoted(reply),
-                Escaped(rule),
-                Quoted(reason)
-            ),
-            Self::Discarded { id, host, command, rule, reason } => format!(
-                "discarded host={host}{} id={id} command={} rule={} reason={}",
-                host.without_name(),
-                Quoted(command),
-                Escaped(rule),
-                Quoted(reason)
-            ),
-            Self::Shadow { id, host, command, said, other } => format!(
-                "shadow host={host}{} id={id} command={} verdict={} rule={} shadow={} shadow-rule={}",
-                host.without_name(),
-                Quoted(command),
-                Escaped(said.0),
-                Escaped(said.1),
-                Escaped(other.0),
-                Escaped(other.1)
-            ),
+            Self::Refused { .. } | Self::Discarded { .. } | Self::Shadow { .. } => self.verdict(),
             Self::NotStored { id, cause } => format!("id={id} status=refused reason={}", Quoted(cause)),
             Self::Exiting { host, bytes, messages, why } => {
                 let why = if why.is_empty() { String::new() } else { format!(" reason={}", Quoted(why)) };
@@ -390,6 +367,37 @@ impl Event<'_> {
             Self::Said { text } => Plain(text).to_string(),
             Self::Warning { text } => format!("warning: {}", Plain(text)),
             Self::Error { text } => format!("error: {}", Plain(text)),
+        }
+    }
+
+    /// The line of a verdict that is no plain yes.
+    fn verdict(&self) -> String {
+        match self {
+            Self::Refused { id, host, command, reply, rule, reason } => format!(
+                "refused host={host}{} id={id} command={} reply={} rule={} reason={}",
+                host.without_name(),
+                Quoted(command),
+                Quoted(reply),
+                Escaped(rule),
+                Quoted(reason)
+            ),
+            Self::Discarded { id, host, command, rule, reason } => format!(
+                "discarded host={host}{} id={id} command={} rule={} reason={}",
+                host.without_name(),
+                Quoted(command),
+                Escaped(rule),
+                Quoted(reason)
+            ),
+            Self::Shadow { id, host, command, said, other } => format!(
+                "shadow host={host}{} id={id} command={} verdict={} rule={} shadow={} shadow-rule={}",
+                host.without_name(),
+                Quoted(command),
+                Escaped(said.0),
+                Escaped(said.1),
+                Escaped(other.0),
+                Escaped(other.1)
+            ),
+            _ => String::new(),
         }
     }
 }

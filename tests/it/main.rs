@@ -31,6 +31,7 @@ mod listener;
 mod lookup;
 mod model;
 mod names;
+mod recipients;
 mod spares;
 mod starting;
 mod superservers;
@@ -57,6 +58,7 @@ fn main() {
         lookup::tests(),
         lookup::service::tests(),
         names::tests(),
+        recipients::tests(),
         greedy::tests(),
         confinement::tests(),
         #[cfg(target_arch = "x86_64")]
