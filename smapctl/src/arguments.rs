@@ -46,6 +46,18 @@ pub enum Command {
     /// Look at the messages in the spool, and say what becomes of them
     #[command(subcommand)]
     Queue(Queue),
+    /// Make the decisions of the log again by this table, and say which come out otherwise
+    Replay {
+        /// A log, the older one first (/var/log/mail.log.1 and /var/log/mail.log; without them the journal)
+        #[arg(long, value_name = "FILE")]
+        log: Vec<PathBuf>,
+        /// Show every decision that changes, not a few of each kind
+        #[arg(long)]
+        all: bool,
+        /// Write JSON, with all of them
+        #[arg(long)]
+        json: bool,
+    },
     /// Say all that the log and the spool know of a message
     Trace {
         /// Its id

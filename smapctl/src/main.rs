@@ -7,7 +7,7 @@ use clap::Parser;
 use smap_common::exit::Exit;
 use smapctl::arguments::{Arguments, Command, Queue};
 use smapctl::error::Error;
-use smapctl::{check, compile, demo, explain, import, queue, security, trace};
+use smapctl::{check, compile, demo, explain, import, queue, replay, security, trace};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Queue(Queue::List { filter, json }) => queue::list(&table, &filter, json, &mut out),
         Command::Queue(Queue::Show { id, body, json }) => queue::show(&table, id, body, json, &mut out),
         Command::Queue(order) => queue::order(&table, order, &mut out),
+        Command::Replay { log, all, json } => replay::run(&table, &log, all, json, &mut out),
         Command::Trace { id, log, json } => trace::run(&table, id, &log, json, &mut out),
         Command::Demo(wishes) => demo::run(&wishes, &mut out),
     };

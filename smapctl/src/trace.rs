@@ -2,10 +2,8 @@
 //!
 //! Trusts the log no further than that its lines are lines: what others have written into it is shown escaped.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use netperm::site::Site;
 use serde::Serialize;
@@ -14,6 +12,7 @@ use smap_common::exit::Exit;
 use smap_common::spool::QueueId;
 
 use crate::error::Error;
+use crate::log;
 use crate::queue::{self, Entry, Place};
 use crate::show::printable;
 use crate::spool::Spool;
@@ -21,11 +20,6 @@ use crate::spool::Spool;
 mod follow;
 
 pub use follow::Follower;
-
-/// Where syslogd writes mail's lines, the older file first.
-const LOGS: [&str; 2] = ["/var/log/mail.log.1", "/var/log/mail.log"];
-/// Octets of a line that are read: ours have 2000 at most, and a head.
-const MAX_LINE: u64 = 8192;
 
 /// All that is known.
 #[derive(Debug, Serialize)]
@@ -52,7 +46,7 @@ pub fn run(
     let site = Site::load(table)?;
     let mut follower = Follower::new(id.as_str());
     let mut lines = Vec::new();
-    read_logs(logs, |line| lines.append(&mut follower.lines(line)))?;
+    log::read(logs, |line| lines.append(&mut follower.lines(line)))?;
     let spool = Spool::open(&site)?.entry(id, Place::Incoming)?;
     let trace = Trace { id: id.to_string(), lines, spool };
     if json {
@@ -75,48 +69,4 @@ pub fn show(trace: &Trace, now: Timestamp) -> String {
         Some(entry) => text + &queue::header() + &queue::lines(entry, now),
         None => text + "it is not in the spool\n",
     }
-}
-
-/// Gives every line to `each`: of these logs, or of what this machine has.
-fn read_logs(logs: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(), Error> {
-    for log in logs {
-        let failed = |cause| Error::Log(log.clone(), cause);
-        read_lines(File::open(log).map_err(failed)?, &mut each).map_err(failed)?;
-    }
-    if !logs.is_empty() {
-        return Ok(());
-    }
-    if Path::new(LOGS[1]).exists() {
-        for log in LOGS {
-            let failed = |cause| Error::Log(log.into(), cause);
-            match File::open(log) {
-                Ok(file) => read_lines(file, &mut each).map_err(failed)?,
-                // There may be no older one.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        return Ok(());
-    }
-    let Ok(mut journal) = journal() else { return Ok(()) };
-    let read = journal.stdout.take().map_or(Ok(()), |lines| read_lines(lines, &mut each));
-    let ended = journal.wait();
-    read.and_then(|()| ended.map(drop)).map_err(|cause| Error::Log("journalctl".into(), cause))
-}
-
-/// The journal in the form of syslogd's files: the process stands in each line.
-fn journal() -> io::Result<Child> {
-    let arguments = ["--no-pager", "--quiet", "-o", "short-iso", "-t", "smap", "-t", "smapd"];
-    Command::new("journalctl").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
-}
-
-/// A line that is too long is not ours: it is given in pieces.
-fn read_lines(log: impl Read, each: &mut impl FnMut(&str)) -> io::Result<()> {
-    let mut log = BufReader::new(log);
-    let mut line = Vec::new();
-    while log.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
-        each(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
-    }
-    Ok(())
 }

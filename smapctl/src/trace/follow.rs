@@ -7,6 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::log::parse;
+
 /// What is known of a message so far.
 #[derive(Debug)]
 pub struct Follower {
@@ -60,13 +62,6 @@ impl Follower {
             Some(_) | None => vec![line.to_owned()],
         }
     }
-}
-
-/// The process and what it said, of a line of ours: `... smap[PID]: TEXT`.
-fn parse(line: &str) -> Option<(&str, &str)> {
-    let (before, text) = line.split_once("]: ")?;
-    let process = before.rsplit(' ').next()?;
-    (process.starts_with("smap[") || process.starts_with("smapd[")).then_some((process, text))
 }
 
 #[cfg(test)]

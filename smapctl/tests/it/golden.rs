@@ -38,7 +38,7 @@ fn tables() -> Vec<PathBuf> {
 }
 
 /// The table on a machine named gw.example.com.
-fn site(table: &Table) -> Site {
+pub(crate) fn site(table: &Table) -> Site {
     let ((smap, _), (smapd, _)) = (table.smap().unwrap(), table.smapd().unwrap());
     let (lookup, _) = table.lookup().unwrap();
     let accounts = Accounts { smap_uid: 501, smap_gid: 501, smapd_uid: 502 };
@@ -57,7 +57,7 @@ fn site(table: &Table) -> Site {
 }
 
 /// What a table names as `/etc/mail/NAME` lies beside it.
-fn read(path: &Path) -> Table {
+pub(crate) fn read(path: &Path) -> Table {
     let bytes = std::fs::read(path).unwrap();
     let named = |named: &Path| {
         let beside = path.with_extension(named.file_name().unwrap());

@@ -6,3 +6,5 @@ mod golden;
 mod import;
 #[cfg(test)]
 mod real;
+#[cfg(test)]
+mod replay;
