@@ -126,10 +126,11 @@ fn a_message_that_just_came_can_be_held() {
         "smapd: max-connections 1\nsmap: permit-relay *\nsmapd: relay-host smtp:[127.0.0.1]:{} timeout=5s",
         slow.port()
     ));
-    let smapd = post.smapd();
     let mut client = post.listener.extended_client();
     let mut send = || send(&mut client, &format!("<{FROM}>"), &[format!("<{TO}>")], "hello");
     let ids: Vec<String> = (0..120).map(|_| send()).collect();
+    let smapd = post.smapd();
+    eventually("one is tried", || (slow.connections() == 1).then_some(()));
     let held = order(&post, &["hold", "--all"]);
     assert!(held.ends_with("when the attempt is over\n"), "{held}");
     eventually("all are held", || {
