@@ -49,11 +49,7 @@ impl Danger {
 /// own addresses.
 pub(crate) fn notes(access: &Access, ours: &[IpAddr]) -> Vec<Note> {
     let relaying = access.rows().filter(|(.., value)| *value == Value::Relay);
-    let mut notes = of_keys(relaying.map(|(place, key, _)| (place.clone(), key)), ours);
-    let discarding = access.rows().filter(|(.., value)| *value == Value::Discard);
-    let first = discarding.map(|(place, ..)| place).min();
-    notes.extend(first.map(|place| Note::new(&place, "smap refuses what DISCARD would have it throw away")));
-    notes
+    of_keys(relaying.map(|(place, key, _)| (place, key)), ours)
 }
 
 /// The same of `relay-domains`; that its names mean clients too is said of the file.

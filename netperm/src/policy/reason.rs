@@ -59,9 +59,8 @@ impl Judged {
         match (&self.row.value, self.asked) {
             (Value::Error(reply), _) => Some(reply.clone()),
             (Value::Reject, Tag::To) => Some(denied((2, 1), "This recipient takes no mail")),
-            // What is not thrown away is refused.
-            (Value::Reject | Value::Discard, _) => Some(denied((7, 1), "Access denied")),
-            (Value::Relay | Value::Ok | Value::Skip, _) => None,
+            (Value::Reject, _) => Some(denied((7, 1), "Access denied")),
+            (Value::Relay | Value::Ok | Value::Skip | Value::Discard, _) => None,
         }
     }
 }

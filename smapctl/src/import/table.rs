@@ -9,7 +9,6 @@ use std::path::Path;
 
 use netperm::{Syntax, Table};
 
-use self::Known::{Later, Now};
 use crate::show::printable;
 
 /// Characters of the source that a comment quotes.
@@ -17,48 +16,41 @@ const MOST_QUOTED: usize = 100;
 /// Characters of a reason: some quote the source.
 const MOST_SAID: usize = 300;
 
-/// Whether smap and smapd understand an attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Now,
-    Later,
-}
-
-/// Every attribute that an import writes, the programs that it is for, and whether they understand it.
-const CARRIED: [(&str, &str, Known); 33] = [
-    ("hostname", "smap, smapd", Now),
-    ("domain", "smap, smapd", Now),
-    ("mailertable", "smapd", Now),
-    ("relay-host", "smapd", Now),
-    ("permit-relay", "smap", Now),
-    ("deny-relay", "smap", Now),
-    ("listen", "smap", Now),
-    ("maxbytes", "smap", Now),
-    ("maxrecip", "smap", Now),
-    ("maxerrors", "smap", Now),
-    ("timeout", "smap", Now),
-    ("max-sessions", "smap", Now),
-    ("max-sessions-per-host", "smap", Now),
-    ("retry", "smapd", Now),
-    ("expire", "smapd", Now),
-    ("warn", "smapd", Now),
-    ("badadmin", "smapd", Now),
-    ("max-connections-per-destination", "smapd", Now),
-    ("cacert", "smapd", Now),
-    ("client-cert", "smapd", Now),
-    ("client-key", "smapd", Now),
-    ("access", "smap", Later),
-    ("relay-domains", "smap", Later),
-    ("local-host-names", "smap, smapd", Later),
-    ("virtusertable", "smap, smapd", Later),
-    ("aliases", "smap, smapd", Later),
-    ("masquerade-as", "smapd", Later),
-    ("masquerade-domain", "smapd", Later),
-    ("masquerade-envelope", "smapd", Later),
-    ("masquerade-recipients", "smapd", Later),
-    ("masquerade-limited", "smapd", Later),
-    ("exposed-user", "smapd", Later),
-    ("always-add-domain", "smapd", Later),
+/// Every attribute that an import writes, and the programs that it is for.
+const CARRIED: [(&str, &str); 33] = [
+    ("hostname", "smap, smapd"),
+    ("domain", "smap, smapd"),
+    ("mailertable", "smapd"),
+    ("relay-host", "smapd"),
+    ("permit-relay", "smap"),
+    ("deny-relay", "smap"),
+    ("listen", "smap"),
+    ("maxbytes", "smap"),
+    ("maxrecip", "smap"),
+    ("maxerrors", "smap"),
+    ("timeout", "smap"),
+    ("max-sessions", "smap"),
+    ("max-sessions-per-host", "smap"),
+    ("retry", "smapd"),
+    ("expire", "smapd"),
+    ("warn", "smapd"),
+    ("badadmin", "smapd"),
+    ("max-connections-per-destination", "smapd"),
+    ("cacert", "smapd"),
+    ("client-cert", "smapd"),
+    ("client-key", "smapd"),
+    ("access", "smap"),
+    ("relay-domains", "smap"),
+    ("local-host-names", "smap, smapd"),
+    ("virtusertable", "smap, smapd"),
+    ("aliases", "smap, smapd"),
+    ("masquerade-as", "smapd"),
+    ("masquerade-domain", "smapd"),
+    ("masquerade-envelope", "smapd"),
+    ("masquerade-recipients", "smapd"),
+    ("masquerade-limited", "smapd"),
+    ("exposed-user", "smapd"),
+    ("always-add-domain", "smapd"),
 ];
 
 /// A line of the table, and the line of the source that it comes from.
@@ -83,7 +75,6 @@ struct Left {
 pub struct Draft {
     source: String,
     lines: Vec<Line>,
-    later: Vec<Line>,
     left: Vec<Left>,
 }
 
@@ -92,45 +83,27 @@ impl Draft {
     #[must_use]
     pub fn new(source: &Path) -> Self {
         let source = printable(&source.display().to_string());
-        Self { source, lines: Vec::new(), later: Vec::new(), left: Vec::new() }
+        Self { source, lines: Vec::new(), left: Vec::new() }
     }
 
     /// Says this, because of that line of the source; what the table does not take is left.
     pub(super) fn say<W: AsRef<str>>(&mut self, from: u32, attribute: &str, words: &[W]) {
-        let carried = CARRIED.iter().find(|(name, ..)| *name == attribute);
-        let (programs, known) =
-            carried.map_or(("smap, smapd", Later), |(_, programs, known)| (*programs, *known));
-        self.write(from, programs, attribute, words, known);
+        let carried = CARRIED.iter().find(|(name, _)| *name == attribute);
+        self.say_to(from, carried.map_or("smap, smapd", |(_, programs)| programs), attribute, words);
     }
 
     /// The same to other programs than the usual ones.
     pub(super) fn say_to<W: AsRef<str>>(&mut self, from: u32, programs: &str, attribute: &str, words: &[W]) {
-        self.write(from, programs, attribute, words, Now);
-    }
-
-    fn write<W: AsRef<str>>(
-        &mut self,
-        from: u32,
-        programs: &str,
-        attribute: &str,
-        words: &[W],
-        known: Known,
-    ) {
         let mut text = format!("{programs}: {attribute}");
         for word in words {
             text.push(' ');
             text.push_str(word.as_ref());
         }
         let plain = words.iter().flat_map(|word| word.as_ref().split(' ')).all(is_plain);
-        let wrong = match known {
-            _ if !plain => Some("this cannot stand in a table".to_owned()),
-            Now => wrong_with(&text),
-            Later => None,
-        };
-        match (wrong, known) {
-            (Some(why), _) => self.leave(from, &text, &why),
-            (None, Now) => self.lines.push(Line { text, from }),
-            (None, Later) => self.later.push(Line { text, from }),
+        let wrong = if plain { wrong_with(&text) } else { Some("this cannot stand in a table".to_owned()) };
+        match wrong {
+            Some(why) => self.leave(from, &text, &why),
+            None => self.lines.push(Line { text, from }),
         }
     }
 
@@ -190,15 +163,11 @@ impl fmt::Display for Draft {
         writeln!(f, "# Made by smapctl import from {}.", self.source)?;
         writeln!(f, "{HEAD}")?;
         self.lines.iter().try_for_each(|line| writeln!(f, "{}    # {base}:{}", line.text, line.from))?;
-        if !self.later.is_empty() {
-            writeln!(f, "\n# --- What smap and smapd do not know yet ---\n")?;
-            self.later.iter().try_for_each(|line| writeln!(f, "#{}    # {base}:{}", line.text, line.from))?;
-        }
         if !self.left.is_empty() {
             writeln!(f, "\n# --- Not carried over ---\n")?;
         }
         let mut left: Vec<&Left> = self.left.iter().collect();
-        left.sort_by_key(|left| left.from);
+        left.sort_by_key(|left| (left.from, &left.what));
         for Left { from, what, why, instead } in left {
             writeln!(f, "# {base}:{from}: {what}\n#     {why}")?;
             instead.iter().try_for_each(|line| writeln!(f, "#{line}"))?;
