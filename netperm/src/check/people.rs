@@ -5,10 +5,12 @@ use std::path::Path;
 
 use smap_common::address::Domain;
 
+use crate::domains::{DomainLine, DomainPattern};
 use crate::fault::{Fault, Note};
 use crate::place::{Located, Place};
 use crate::recipients::{Line, Source, Tables};
 use crate::schema::{Smap, Smapd};
+use crate::transport::Transport;
 
 /// A domain that no row means, in place of a name of ours that the table does not say.
 pub(crate) fn nowhere() -> Domain {
@@ -80,21 +82,21 @@ fn half_told(files: [(Option<&Place>, Option<&Place>); 2]) -> impl Iterator<Item
     })
 }
 
-/// Domains in which everybody exists, where that is said of others.
+/// Domains in which everybody exists: what cannot be delivered there has to go back, to senders who may be forged.
 fn everybody_exists(smap: &Smap) -> Vec<Note> {
-    if smap.recipients.is_empty() {
-        return Vec::new();
-    }
+    let goes_somewhere =
+        |line: &&Located<DomainLine>| !matches!(line.transport, Transport::Discard | Transport::Error { .. });
+    let unknown = |pattern: &&DomainPattern| !smap.recipients.iter().any(|line| line.covers(pattern));
     let mut notes = Vec::new();
-    for line in &smap.domain {
-        for pattern in &line.patterns {
-            if !smap.recipients.iter().any(|recipients| recipients.covers(pattern)) {
-                let text = format!(
-                    "every recipient in {pattern} is accepted: add a line such as \"smap, smapd: recipients {pattern} \
-                     file:/etc/smap/users\""
-                );
-                notes.push(Note::new(&line.place, text));
-            }
+    for line in smap.domain.iter().filter(goes_somewhere) {
+        let patterns: Vec<String> = line.patterns.iter().filter(unknown).map(ToString::to_string).collect();
+        if !patterns.is_empty() {
+            let patterns = patterns.join(" ");
+            let text = format!(
+                "every recipient in {patterns} is accepted: say who exists there, such as \"smap, smapd: recipients \
+                 {patterns} file:/etc/smap/users\""
+            );
+            notes.push(Note::new(&line.place, text));
         }
     }
     notes
