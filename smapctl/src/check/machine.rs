@@ -13,7 +13,8 @@ use netperm::transport::LmtpTarget;
 use nix::sys::statfs::{self, FsType, statfs};
 use nix::unistd::geteuid;
 use smap_common::account::Account;
-use smapd::{interfaces, tls};
+use smap_common::interfaces;
+use smapd::tls;
 
 use super::{Finding, Level, lookup};
 
