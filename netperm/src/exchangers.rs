@@ -6,35 +6,27 @@
 //! of a domain of his own. Guarantees that mail is never given to ourselves, that what one domain says keeps us
 //! busy with so many hosts and no more, and that only what will not change is final.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use netperm::domains::DomainPattern;
-use netperm::site::Site;
-use netperm::transport::SMTP_PORT;
 use smap_common::address::Domain;
-use smap_common::spool::Outcome as Ending;
+pub use smap_common::lookup::Failure;
 use smap_common::status::Status;
 
-use crate::delivery::Report;
-use crate::plan::labels;
-
-#[cfg(test)]
-mod tests;
+use crate::domains::DomainPattern;
+use crate::site::Site;
+use crate::transport::SMTP_PORT;
 
 /// Most records of an answer that are looked at.
-const MAX_READ: usize = 64;
+pub const MAX_READ: usize = 64;
 /// Most exchangers that are looked up.
-const MAX_EXCHANGERS: usize = 20;
+pub const MAX_EXCHANGERS: usize = 20;
 /// Most addresses of one exchanger that are tried, so that one that has many does not keep us from the others.
-const MAX_ADDRESSES_EACH: usize = 5;
+pub const MAX_ADDRESSES_EACH: usize = 5;
 /// Most addresses that are tried.
-const MAX_ADDRESSES: usize = 20;
+pub const MAX_ADDRESSES: usize = 20;
 
 const _: () = assert!(MAX_EXCHANGERS <= MAX_READ && MAX_ADDRESSES_EACH <= MAX_ADDRESSES);
-
-pub use smap_common::lookup::Failure;
 
 /// What became of a question.
 pub type Outcome<T> = Result<Vec<T>, Failure>;
@@ -57,10 +49,25 @@ pub struct Ourselves {
     pub addresses: Vec<IpAddr>,
 }
 
+/// There is nowhere to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nowhere {
+    /// Its class says whether that may change.
+    pub status: Status,
+    /// Why.
+    pub text: String,
+}
+
+impl Nowhere {
+    fn new(status: Status, text: String) -> Self {
+        Self { status, text }
+    }
+}
+
 impl Ourselves {
-    /// What the table says of it, and the addresses of this machine.
+    /// What the table says of it, our name as the DNS has it, and the addresses of this machine.
     #[must_use]
-    pub fn of(site: &Site, interfaces: &[IpAddr]) -> Self {
+    pub fn of(site: &Site, name: String, interfaces: &[IpAddr]) -> Self {
         let listen = site.smap.listen.iter().map(|listen| listen.address);
         let listen = listen.filter(|at| at.port() == SMTP_PORT).map(|at| at.ip());
         let patterns = site.smap.domain.iter().flat_map(|line| &line.patterns);
@@ -70,7 +77,7 @@ impl Ourselves {
         });
         let said = site.smapd.our_address.iter().flat_map(|line| &line.value.0).chain(interfaces).copied();
         let addresses = listen.chain(literals).chain(site.hostname.literal()).chain(said);
-        Self { name: name_of(site), addresses: addresses.map(|ip| ip.to_canonical()).collect() }
+        Self { name, addresses: addresses.map(|ip| ip.to_canonical()).collect() }
     }
 
     /// Whether who connects to this address talks to this machine. `0.0.0.0` and `::` lead there too.
@@ -81,15 +88,10 @@ impl Ourselves {
     }
 }
 
-/// Our name as it would stand in the DNS.
-fn name_of(site: &Site) -> String {
-    let name = site.hostname.to_string();
-    labels::to_ascii(&name).map(Cow::into_owned).unwrap_or(name)
-}
-
 /// Mail for this domain comes back to us.
-pub fn loops_back(domain: &str) -> Report {
-    Report::failed(Status::permanent(4, 6), format!("mail for {domain} loops back to this host"))
+#[must_use]
+pub fn loops_back(domain: &str) -> Nowhere {
+    Nowhere::new(Status::permanent(4, 6), format!("mail for {domain} loops back to this host"))
 }
 
 /// The hosts to look up for a domain, in the order in which they are to be tried, by what is said of its exchangers.
@@ -101,14 +103,14 @@ pub fn hosts(
     answer: &Outcome<Exchanger>,
     ours: &Ourselves,
     seed: u64,
-) -> Result<Vec<Exchanger>, Report> {
+) -> Result<Vec<Exchanger>, Nowhere> {
     let said = match answer {
         Ok(said) => said.get(..MAX_READ).unwrap_or(said),
         // RFC 5321 section 5.1: "If an empty list of MXs is returned, the address is treated as if it was associated
         // with an implicit MX RR with a preference of 0, pointing to that host."
         Err(Failure::NoRecords) => &[Exchanger { preference: 0, host: domain.to_owned() }],
         Err(Failure::NoSuchName) => {
-            return Err(Report::failed(Status::permanent(1, 2), format!("there is no domain {domain}")));
+            return Err(Nowhere::new(Status::permanent(1, 2), format!("there is no domain {domain}")));
         }
         Err(Failure::Temporary(why)) => return Err(unknown_now(domain, why)),
     };
@@ -116,7 +118,7 @@ pub fn hosts(
         && matches!(host.as_str(), "." | "")
     {
         let text = format!("556 5.1.10 {domain} does not accept mail (its MX is null)");
-        return Err(Report::failed(Status::permanent(1, 10), text));
+        return Err(Nowhere::new(Status::permanent(1, 10), text));
     }
     let mut list: Vec<Exchanger> = Vec::new();
     for Exchanger { preference, host } in said {
@@ -149,7 +151,7 @@ pub fn places(
     hosts: &[Exchanger],
     found: &HashMap<String, Outcome<IpAddr>>,
     ours: &Ourselves,
-) -> Result<Vec<(String, IpAddr)>, Report> {
+) -> Result<Vec<(String, IpAddr)>, Nowhere> {
     let addresses = |host: &str| match found.get(host) {
         Some(Ok(addresses)) => addresses.as_slice(),
         Some(Err(_)) | None => &[],
@@ -176,26 +178,20 @@ pub fn places(
         (None, hosts) if list.len() < hosts.len() => loops_back(domain),
         (None, [only]) if only.host == domain => {
             let text = format!("{domain} has neither a mail exchanger nor an address");
-            Report::failed(Status::permanent(1, 2), text)
+            Nowhere::new(Status::permanent(1, 2), text)
         }
         (None, _) => unroutable(domain, "no mail exchanger of it has an address"),
     })
 }
 
-/// The same, for mail whose next host the table has named: mail does not suffer for a slip of the administrator's.
-pub fn to_be_mended(report: Report) -> Report {
-    match report.outcome {
-        Ending::Failed => Report::deferred(Status::transient(3, 5), report.reply),
-        Ending::Deferred | Ending::Delivered => report,
-    }
+/// It cannot be looked up now where it is.
+#[must_use]
+pub fn unknown_now(name: &str, why: &str) -> Nowhere {
+    Nowhere::new(Status::transient(4, 3), format!("{name}: {why}"))
 }
 
-fn unknown_now(name: &str, why: &str) -> Report {
-    Report::deferred(Status::transient(4, 3), format!("{name}: {why}"))
-}
-
-fn unroutable(domain: &str, why: &str) -> Report {
-    Report::failed(Status::permanent(4, 4), format!("no way to {domain}: {why}"))
+fn unroutable(domain: &str, why: &str) -> Nowhere {
+    Nowhere::new(Status::permanent(4, 4), format!("no way to {domain}: {why}"))
 }
 
 /// The name of a host; nothing where it cannot be one, as where an address stands in its place.

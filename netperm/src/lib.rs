@@ -9,6 +9,7 @@ pub mod aliases;
 mod check;
 pub mod detail;
 pub mod domains;
+pub mod exchangers;
 pub mod expand;
 mod fault;
 pub mod hosts;

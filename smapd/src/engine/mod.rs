@@ -46,7 +46,7 @@ pub use self::orders::block_signals;
 use self::programs::Programs;
 use crate::content::Content;
 use crate::control::{Control, MAX_CLIENTS};
-use crate::exchangers::Ourselves;
+use crate::exchangers::ourselves;
 use crate::lookup::Lookup;
 use crate::queue::{Place, Queue};
 use crate::relay::{self, Limits, Relay};
@@ -171,7 +171,7 @@ impl Engine {
         }
         lookup.watch(registry.try_clone()?, LOOKUP)?;
         control.as_ref().map_or(Ok(()), |control| control.register(registry, CONTROL))?;
-        let ours = Ourselves::of(&site, &start.interfaces);
+        let ours = ourselves(&site, &start.interfaces);
         let relay = Relay::new(ours, limits(&site), tls, registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
             workers: Workers::start(MAILBOX_WORKERS, &waker)?,

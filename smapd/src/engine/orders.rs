@@ -13,7 +13,7 @@ use smap_common::confine::SetId;
 use smap_common::log::Event;
 
 use super::{Engine, limits};
-use crate::exchangers::Ourselves;
+use crate::exchangers::ourselves;
 use crate::settings::Settings;
 use crate::{privileges, reach};
 
@@ -34,7 +34,7 @@ impl Engine {
     fn reload(&mut self) {
         match self.new_settings() {
             Ok(Settings { site, tls }) => {
-                let ours = Ourselves::of(&site, &self.start.interfaces);
+                let ours = ourselves(&site, &self.start.interfaces);
                 self.relay.reconfigure(ours, limits(&site), tls);
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();

@@ -1,3 +1,5 @@
+use netperm::exchangers::{MAX_ADDRESSES, MAX_ADDRESSES_EACH, MAX_EXCHANGERS, MAX_READ, unknown_now};
+
 use super::*;
 
 fn ours() -> Ourselves {
@@ -218,6 +220,6 @@ fn a_host_with_many_addresses_leaves_room_for_the_others() {
 fn what_the_table_names_wrongly_waits() {
     let waits = to_be_mended(loops_back("example.org"));
     assert_eq!((waits.outcome, waits.status), (Ending::Deferred, Status::transient(3, 5)));
-    let report = unknown_now("example.org", "later");
+    let report = Report::from(unknown_now("example.org", "later"));
     assert_eq!(to_be_mended(report.clone()), report);
 }

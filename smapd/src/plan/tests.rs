@@ -17,7 +17,7 @@ fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
 fn all(table: &str, sender: &str, recipients: &[&str]) -> Vec<Job> {
     let pending: Vec<u32> = (0..u32::try_from(recipients.len()).unwrap()).collect();
     let (site, interface) = (site(table), "192.0.2.77".parse().unwrap());
-    jobs(&site, &Ourselves::of(&site, &[interface]), &envelope(sender, recipients), &pending)
+    jobs(&site, &exchangers::ourselves(&site, &[interface]), &envelope(sender, recipients), &pending)
 }
 
 fn only(recipient: &str) -> Way {
