@@ -1,7 +1,7 @@
-//! Helper processes: what smapd does not do itself, done by processes that it forks at its start.
+//! Helper processes: what a program does not do itself, done by processes that it forks at its start.
 //!
-//! Decides what a helper begins with: its end of one pair of sockets, and nothing else of smapd's. Guarantees that
-//! no signal sent to the whole group ends a helper: it lives until smapd closes the pair.
+//! Decides what a helper begins with: its end of one pair of sockets, and nothing else of the program's. Guarantees
+//! that no signal sent to the whole group ends a helper: it lives until the program closes the pair.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -11,22 +11,28 @@ use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork};
-use smap_common::exit::Exit;
-use smap_common::link::Link;
+
+use crate::exit::Exit;
+use crate::link::Link;
 
 #[cfg(test)]
 mod tests;
 
-/// What smapd holds of a helper: a link that never makes it wait.
+/// What the program holds of a helper: a link that never makes it wait.
 #[derive(Debug)]
-pub(crate) struct Helper {
-    pub(crate) link: Link,
-    pub(crate) pid: Pid,
+pub struct Helper {
+    /// Our end.
+    pub link: Link,
+    /// Its number.
+    pub pid: Pid,
 }
 
 impl Helper {
     /// Forks a process that lives `life` and ends with it. To be called while this process has one thread.
-    pub(crate) fn start(life: impl FnOnce(Link)) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The kernel has no process or no sockets for us.
+    pub fn start(life: impl FnOnce(Link)) -> io::Result<Self> {
         let (ours, theirs) = Link::pair()?;
         set_nonblocking(ours.as_fd())?;
         match fork_helper()? {
@@ -45,7 +51,7 @@ impl Helper {
     }
 }
 
-/// Descriptors, signals: nothing of smapd's stays.
+/// Descriptors, signals: nothing of the program's stays.
 fn begin(link: BorrowedFd<'_>) -> io::Result<()> {
     nothing_to_read_or_write()?;
     close_all_but(link)?;
@@ -63,11 +69,11 @@ fn nothing_to_read_or_write() -> io::Result<()> {
 
 #[expect(unsafe_code, reason = "there is no other way to a new process without a new program")]
 fn fork_helper() -> nix::Result<ForkResult> {
-    // SAFETY: smapd starts its helpers before any thread, so the child may do all that its parent might.
+    // SAFETY: a program starts its helpers before any thread, so the child may do all that its parent might.
     unsafe { fork() }
 }
 
-/// What smapd has open (the lock of the spool, the ends of other pairs) must not live on in a helper.
+/// What the program has open (smapd: the lock of the spool, the ends of other pairs) must not live on in a helper.
 #[expect(unsafe_code, reason = "no crate of ours wraps close_range")]
 fn close_all_but(link: BorrowedFd<'_>) -> io::Result<()> {
     let kept = libc::c_uint::try_from(link.as_raw_fd()).map_err(io::Error::other)?;
@@ -80,7 +86,7 @@ fn close_all_but(link: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What was ignored by whoever started smapd is not ignored here, nor by programs: where SIGCHLD is, the kernel
+/// What was ignored by whoever started the program is not ignored here, nor by programs: where SIGCHLD is, the kernel
 /// forgets how they ended. SIGPIPE alone stays ignored; the standard library gives it back to programs.
 #[expect(unsafe_code, reason = "setting a signal's action is unsafe where it installs a handler")]
 fn default_actions() -> nix::Result<()> {
@@ -93,7 +99,10 @@ fn default_actions() -> nix::Result<()> {
 }
 
 /// Reads and writes of this descriptor say `WouldBlock` where they would wait.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
+///
+/// # Errors
+/// The descriptor has no such flag.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
 }

@@ -1,12 +1,13 @@
 //! The addresses of this machine.
 //!
-//! The kernel tells them over a kind of socket that a confined smapd cannot have: they are read once, at its start.
+//! The kernel tells them over a kind of socket that a confined process cannot have: they are read once, at its start.
 
 use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
-use smap_common::log::Event;
+
+use crate::log::Event;
 
 /// Those of all interfaces, whether they are up or not. Without them mail flows too.
 #[must_use]

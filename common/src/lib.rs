@@ -7,6 +7,8 @@ pub mod clock;
 pub mod confine;
 pub mod envelope;
 pub mod exit;
+pub mod helper;
+pub mod interfaces;
 pub mod link;
 pub mod log;
 pub mod lookup;

@@ -63,6 +63,18 @@ impl Status {
         self.class
     }
 
+    /// The second number.
+    #[must_use]
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
+    /// The third.
+    #[must_use]
+    pub const fn detail(self) -> u16 {
+        self.detail
+    }
+
     /// The same subject and detail in another class.
     #[must_use]
     pub const fn in_class(self, class: Class) -> Self {

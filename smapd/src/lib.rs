@@ -13,8 +13,6 @@ pub mod control;
 pub mod delivery;
 pub mod engine;
 pub mod exchangers;
-mod helper;
-pub mod interfaces;
 pub mod lookup;
 pub mod notify;
 pub mod plan;

@@ -44,10 +44,9 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 use smap_common::confine::{self, SetId};
+use smap_common::helper::Helper;
 use smap_common::link::{self, Link};
 use smap_common::packet::{Reader, Writer};
-
-use crate::helper::Helper;
 
 pub use self::ending::{Ending, judge};
 

@@ -12,15 +12,18 @@
 use std::time::Duration;
 
 pub use self::offers::Offers;
+pub use self::probe::Probed;
 use self::run::{Run, Stage};
 pub use self::starttls::Encryption;
 pub use self::trouble::Trouble;
 pub use self::words::{Action, Dialect, Input, Transaction, Verdict};
+use crate::smtp::command::Recipient;
 use crate::smtp::data::Stuffer;
 use crate::smtp::reply::{Reply, ReplyReader};
 use crate::status::Class;
 
 mod offers;
+mod probe;
 mod run;
 mod starttls;
 #[cfg(test)]
@@ -46,6 +49,10 @@ enum State {
     Final(Run),
     /// No recipient was accepted, and the server wanted the text all the same: it got an empty one.
     FinalForNobody(Run),
+    /// MAIL is said for a recipient who is only asked for.
+    ProbingSender(Recipient),
+    /// And his RCPT.
+    ProbingRecipient,
     /// The verdicts are given; RSET is to be said before the next transaction.
     Unclean,
     Resetting,
@@ -114,6 +121,8 @@ impl Session {
             | State::Handshake
             | State::Ready
             | State::Envelope(_)
+            | State::ProbingSender(_)
+            | State::ProbingRecipient
             | State::Unclean
             | State::Resetting
             | State::Over(_) => 5,
@@ -126,6 +135,7 @@ impl Session {
         match input {
             Input::Received(octets) => self.replies.receive(octets),
             Input::Begin(transaction) => return self.begin(transaction),
+            Input::Probe(recipient) => return self.probe(recipient),
             Input::Text(text) => {
                 if let State::Text(_, stuffer) = &mut self.state {
                     stuffer.stuff(text, &mut self.output);
@@ -166,6 +176,8 @@ impl Session {
                 | State::Envelope(_)
                 | State::Final(_)
                 | State::FinalForNobody(_)
+                | State::ProbingSender(_)
+                | State::ProbingRecipient
                 | State::Resetting
                 | State::Quitting => match self.replies.next_reply() {
                     Ok(None) => return Action::Read,
@@ -202,6 +214,8 @@ impl Session {
                 self.state = if reply.code == 421 { State::Over(None) } else { State::Unclean };
                 return Some(Action::Done(run.into_verdicts()));
             }
+            State::ProbingSender(recipient) => return self.probed_sender(&recipient, &reply),
+            State::ProbingRecipient => return Some(self.probed_recipient(reply)),
             State::Resetting if reply.is_success() => self.state = State::Ready,
             State::Resetting => self.state = State::Over(Some(Trouble::Unwilling(reply))),
             State::Quitting => self.state = State::Over(None),
@@ -355,6 +369,7 @@ impl Session {
             State::Envelope(run) | State::Text(run, _) => self.lost_in(run, trouble),
             State::Final(run) => self.lost_at_end(run, trouble),
             State::FinalForNobody(run) => Action::Done(run.into_verdicts()),
+            State::ProbingSender(_) | State::ProbingRecipient => self.lost_in_probe(trouble),
             State::Quitting => Action::Close(None),
             State::Greeting
             | State::Hello

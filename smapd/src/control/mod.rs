@@ -39,11 +39,10 @@ use nix::sys::socket::{
 };
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use slab::Slab;
+use smap_common::helper::set_nonblocking;
 use smap_common::link::Link;
 use smap_common::log::Event;
 use smap_common::spool::Layout;
-
-use crate::helper::set_nonblocking;
 
 mod operator;
 mod packet;

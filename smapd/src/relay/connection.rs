@@ -219,6 +219,8 @@ impl Connection {
                         return Wish::Done(Box::new(errand), verdicts);
                     }
                 }
+                // Nobody is only asked for here.
+                Some(Action::Probed(_)) => self.action = Some(self.session.proceed()),
                 Some(Action::Handshake) => match self.handshake() {
                     Some(action) => self.action = Some(action),
                     None => return Wish::Nothing,

@@ -14,10 +14,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use smap_common::confine;
+use smap_common::helper::set_nonblocking;
 use smap_common::link::{Link, Parcel};
 
 use super::{Ending, KEPT, Request, Response};
-use crate::helper::set_nonblocking;
 
 /// Octets that are read from a program at a time.
 const CHUNK: usize = 64 * 1024;

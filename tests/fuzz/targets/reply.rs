@@ -247,6 +247,7 @@ impl Run {
                     self.judge(&verdicts);
                     self.session.proceed()
                 }
+                Action::Probed(_) => panic!("nobody was asked for"),
                 Action::Close(trouble) => {
                     self.over = true;
                     self.outcome.closed = trouble;

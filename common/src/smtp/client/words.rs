@@ -1,7 +1,7 @@
 #![deny(clippy::disallowed_methods)]
 //! What goes into a session, and what comes out of it.
 
-use super::Trouble;
+use super::{Probed, Trouble};
 use crate::smtp::command::{Mail, Recipient};
 use crate::status::Status;
 
@@ -38,6 +38,8 @@ pub enum Input<'a> {
     Received(&'a [u8]),
     /// Send this message; only after [`Action::Ready`].
     Begin(Transaction),
+    /// Ask for this recipient, and give no message; only after [`Action::Ready`].
+    Probe(Recipient),
     /// A piece of the text; only after [`Action::SendText`].
     Text(&'a [u8]),
     /// The text is complete.
@@ -64,6 +66,8 @@ pub enum Action {
     /// The transaction is over: a verdict for each recipient in its order. Then [`Session::proceed`](super::Session::proceed) says how it
     /// goes on.
     Done(Vec<Verdict>),
+    /// What the server says of the recipient. [`Session::proceed`](super::Session::proceed) says how it goes on.
+    Probed(Probed),
     /// Close the connection. With a trouble, it is no fault of a message.
     Close(Option<Trouble>),
 }
