@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod aliases;
+pub mod callout;
 mod check;
 pub mod detail;
 pub mod domains;

@@ -29,11 +29,13 @@ mod addresses;
 mod listen;
 mod lookup;
 mod masquerade;
+mod outage;
 
 pub use self::addresses::Addresses;
 pub use self::listen::{Listen, ListenError};
 pub use self::lookup::{DNS_PORT, Lookup, Nameservers};
 pub use self::masquerade::{Face, Patterns, Said, Users};
+pub use self::outage::Outage;
 
 /// Where the spool is when no `directory` says otherwise.
 pub const DEFAULT_SPOOL: &str = "/var/spool/smap";
@@ -105,6 +107,8 @@ pub struct Smap {
     pub recipients: Vec<Located<Line>>,
     /// What stands between a user and his detail.
     pub recipient_delimiter: Delimiter,
+    /// What becomes of a recipient while the next host cannot be asked for him.
+    pub callout_outage: Outage,
     /// Another netperm-table: the log says where its answers would have been others.
     pub shadow: Option<Located<FilePath>>,
 }
@@ -237,6 +241,7 @@ impl Default for Smap {
             safe_files: None,
             recipients: Vec::new(),
             recipient_delimiter: Delimiter::default(),
+            callout_outage: Outage::default(),
             shadow: None,
         }
     }

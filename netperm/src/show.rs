@@ -97,6 +97,7 @@ impl Display for Smap {
         lines.line("max-sessions", self.max_sessions)?;
         lines.line("max-sessions-per-host", self.max_sessions_per_host)?;
         lines.people(&self.people(&nowhere()))?;
+        lines.line("callout-outage", self.callout_outage)?;
         self.shadow.as_ref().map_or(Ok(()), |shadow| lines.path("shadow", &shadow.0))
     }
 }
@@ -153,6 +154,14 @@ impl Display for Lookup {
         let mut lines = Lines { program: "smap-lookup", f };
         lines.accounts(self.userid.as_ref(), self.groupid.as_ref())?;
         lines.path("socket", &self.socket)?;
-        lines.each("nameserver", &self.nameserver)
+        lines.each("nameserver", &self.nameserver)?;
+        for (attribute, time) in [
+            ("callout-positive", self.callout_positive),
+            ("callout-negative", self.callout_negative),
+            ("callout-stale", self.callout_stale),
+        ] {
+            lines.line(attribute, ShowDuration(time))?;
+        }
+        Ok(())
     }
 }

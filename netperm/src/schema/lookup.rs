@@ -3,11 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use smap_common::lookup::DEFAULT_SOCKET;
 
-use super::{Account, folder, named};
+use super::{Account, DAY, HOUR, duration, folder, named};
 use crate::place::Located;
 use crate::table::Words;
 
@@ -27,11 +28,28 @@ pub struct Lookup {
     pub socket: PathBuf,
     /// The name servers that it asks; without them, those of `/etc/resolv.conf`.
     pub nameserver: Vec<Located<Nameservers>>,
+    /// How long a recipient whom the next host took counts as one that it takes.
+    #[serde(deserialize_with = "duration")]
+    pub callout_positive: Duration,
+    /// How long one whom it did not know counts as unknown.
+    #[serde(deserialize_with = "duration")]
+    pub callout_negative: Duration,
+    /// How long one whom it took counts while it cannot be asked.
+    #[serde(deserialize_with = "duration")]
+    pub callout_stale: Duration,
 }
 
 impl Default for Lookup {
     fn default() -> Self {
-        Self { userid: None, groupid: None, socket: PathBuf::from(DEFAULT_SOCKET), nameserver: Vec::new() }
+        Self {
+            userid: None,
+            groupid: None,
+            socket: PathBuf::from(DEFAULT_SOCKET),
+            nameserver: Vec::new(),
+            callout_positive: Duration::from_secs(DAY),
+            callout_negative: Duration::from_secs(HOUR),
+            callout_stale: Duration::from_secs(7 * DAY),
+        }
     }
 }
 

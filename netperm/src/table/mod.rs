@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::callout;
 use crate::check;
 use crate::fault::{Fault, Faults, Note};
 use crate::hosts::Effect;
@@ -268,6 +269,9 @@ impl Table {
     pub fn check(&self) -> Result<Vec<Note>, Faults> {
         Faults::none_of(self.contradictions())?;
         let ((smap, of_smap), (smapd, of_smapd)) = (self.smap()?, self.smapd()?);
+        let hostname =
+            smap.hostname.clone().or_else(|| smapd.hostname.clone()).unwrap_or_else(check::nowhere);
+        Faults::none_of(callout::faults(&smap.recipients, &smapd, &hostname))?;
         let people = check::people_notes(&smap, &smapd);
         let own = [of_smap, of_smapd, self.lookup()?.1, check::both_notes(&smap, &smapd), people];
         let notes: BTreeSet<Note> = self.notes.iter().cloned().chain(own.into_iter().flatten()).collect();
