@@ -159,7 +159,7 @@ pub fn confine_delivery<T>(
 pub const NAMES: [&str; 5] = ["/etc", "/usr", "/lib", "/lib64", "/run"];
 
 /// Confines `smap-lookup` for good, once it has its user, its socket and its runtime: one thread, files that are
-/// read only, TCP to name servers at these ports only. `missing` is what [`become_account`] could not give it.
+/// read only, TCP to name servers and next hosts at these ports only. `missing` is what [`become_account`] could not give it.
 ///
 /// # Errors
 /// A wall that must be there is not.
@@ -172,6 +172,22 @@ pub fn confine_lookup(ports: &[u16], mut missing: Vec<Missing>) -> Result<Confin
     log::settle();
     Filter::of(calls::LOOKUP)?.apply()?;
     Ok(Confined { missing, landlock: landlocked.abi })
+}
+
+/// What the helper that asks for users may read beside [`NAMES`]: what modules of `nsswitch.conf` keep.
+const USERS: [&str; 2] = ["/var/lib/extrausers", "/var/lib/sss"];
+
+/// Confines the helper of `smap-lookup` that asks for users, with the user that this process has: files that are read
+/// only, no TCP, no programs. Modules of the C library load what they like and call what they like, so that no list of
+/// calls can be kept.
+///
+/// # Errors
+/// A wall that must be there is not.
+pub fn confine_users() -> Result<(), ConfineError> {
+    no_new_privileges()?;
+    not_dumpable()?;
+    limit(&[(Resource::RLIMIT_CORE, 0)])?;
+    files::to_reading(&[NAMES.as_slice(), USERS.as_slice()].concat(), &[]).map(drop)
 }
 
 /// Confines the runner as far as one can be that starts programs of others: they could not look into it, and gain

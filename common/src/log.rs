@@ -17,6 +17,7 @@ use crate::spool::QueueId;
 use crate::status::Status;
 
 mod backend;
+mod outcome;
 #[cfg(test)]
 mod tests;
 
@@ -162,6 +163,17 @@ pub enum Event<'a> {
         /// What the sender is told, where the operator said that.
         text: &'a str,
     },
+    /// A next host was asked for a recipient.
+    CallOut {
+        /// The recipient.
+        to: &'a Address,
+        /// Who was asked; empty where there was nobody.
+        relay: &'a str,
+        /// `exists`, `unknown` or `failed`.
+        status: &'a str,
+        /// What the other side said, or we say of it.
+        reply: &'a str,
+    },
     /// A file was set aside.
     Poison {
         /// Its name.
@@ -304,6 +316,7 @@ impl Event<'_> {
             | Self::Notified { .. }
             | Self::Removed { .. }
             | Self::Ordered { .. }
+            | Self::CallOut { .. }
             | Self::Said { .. } => Level::Info,
         };
         self.lines(|line| log::log!(level, "{line}"));
@@ -342,17 +355,7 @@ impl Event<'_> {
                 let why = if why.is_empty() { String::new() } else { format!(" reason={}", Quoted(why)) };
                 format!("exiting host={host} bytes={bytes} messages={messages}{why}")
             }
-            Self::Delivery { id, to, transport, relay, tls, delay, status, dsn, reply } => {
-                let relay =
-                    if relay.is_empty() { String::new() } else { format!(" relay={}", Escaped(relay)) };
-                let tls = tls.map_or_else(String::new, |tls| format!(" {tls}"));
-                format!(
-                    "id={id} to=<{}> transport={transport}{relay}{tls} delay={:.3} dsn={dsn} status={status} reply={}",
-                    Escaped(to),
-                    delay.as_secs_f64(),
-                    Quoted(reply)
-                )
-            }
+            Self::Delivery { .. } | Self::CallOut { .. } => self.outcome(),
             Self::Notified { id, notification, to } => {
                 format!("id={id} notification={notification} to=<{}>", Escaped(to))
             }

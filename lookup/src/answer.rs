@@ -32,12 +32,12 @@ impl Dns {
             Question::Texts { name } => Answer::Texts(self.texts(name).await),
             Question::Tlsa { port, host } => Answer::Tlsa(self.tlsa(*port, host).await),
             Question::User { .. } | Question::Recipient { .. } => {
-                question.failed(Failure::Temporary("nobody here can tell".to_owned()))
+                question.failed(Failure::Temporary("the DNS knows nothing of them".to_owned()))
             }
         }
     }
 
-    async fn addresses_of(&self, host: &Name) -> Outcome<IpAddr> {
+    pub(crate) async fn addresses_of(&self, host: &Name) -> Outcome<IpAddr> {
         if let Ok(address) = host.as_str().parse() {
             return Ok(Found { records: vec![address], secure: false, ttl: 0 });
         }
@@ -92,7 +92,7 @@ impl Dns {
         }
     }
 
-    async fn mx(&self, domain: &Name) -> Outcome<Mx> {
+    pub(crate) async fn mx(&self, domain: &Name) -> Outcome<Mx> {
         let exchange = |data: &RData| match data {
             RData::MX(mx) => Some(Mx { preference: mx.preference, exchange: known(&mx.exchange)? }),
             _ => None,

@@ -76,6 +76,13 @@ fn options(said: &ResolverOpts) -> ResolverOpts {
     options
 }
 
+/// The name of a domain as the DNS has it: RFC 5890.
+pub(crate) fn to_ascii(name: &str) -> Option<String> {
+    let ascii = Name::from_str_relaxed(name).ok()?.to_ascii();
+    let name: smap_common::lookup::Name = ascii.parse().ok()?;
+    Some(name.as_str().to_owned())
+}
+
 fn nameserver(server: &SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();

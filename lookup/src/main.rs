@@ -1,21 +1,27 @@
-//! smap-lookup: answers questions that need the network. Its own user, one thread, no spool.
+//! smap-lookup: answers questions that need the network, or the users of this machine. Its own user, one thread, no
+//! spool.
 //!
 //! Started by itself it listens at the socket of the table; started by smapd it has one as descriptor 0, answers
 //! what is asked there, and ends with it.
 
 mod answer;
+mod callout;
 mod dns;
 mod judge;
 mod server;
 mod socket;
+mod users;
 
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use futures_util::future::{Either, select};
+use netperm::recipients::Source;
 use netperm::site::Site;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -23,11 +29,14 @@ use nix::unistd::{daemon, geteuid};
 use smap_common::account::Account;
 use smap_common::confine::{self, Missing, SetId};
 use smap_common::exit::{self, Exit, Refusal};
+use smap_common::interfaces;
 use smap_common::log::{self, Event, Target};
 
+use crate::callout::CallOuts;
 use crate::dns::Current;
 use crate::server::{Server, Welcome};
 use crate::socket::Unread;
+use crate::users::Users;
 
 /// Answers questions of smap and smapd that need the network: names, addresses, mail exchangers.
 #[derive(Debug, Parser)]
@@ -66,7 +75,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
     let failed = |error: io::Error| Refusal(error.to_string(), Exit::TempFail);
     let table = netperm::load::find(arguments.config.as_deref());
-    let site = Site::load_alone(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
+    let site = load(&table)?;
     let given = Unread::standard_input();
     let account = account(&site, given.is_some())
         .ok_or_else(|| Refusal(format!("{}: no userid for smap-lookup", table.display()), Exit::Config))?;
@@ -78,17 +87,59 @@ fn run(arguments: &Arguments) -> Result<Exit, Refusal> {
         None => listen(&site, account.as_ref(), arguments.foreground)?,
     };
     let missing = confine::become_account(account.as_ref(), SetId::Ignored).map_err(not_confined)?;
+    let users = wants(&site, &Source::Passwd).then(users::start).transpose().map_err(failed)?;
     allow_many_descriptors().map_err(|errno| failed(errno.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let nameservers = site.lookup.nameservers().collect();
     let current = Current::read(nameservers).map_err(|error| failed(io::Error::other(error)))?;
-    let confined = confine::confine_lookup(&site.lookup.ports(), missing).map_err(not_confined)?;
+    let current = Arc::new(current);
+    let callouts = wants(&site, &Source::CallOut)
+        .then(|| Arc::new(CallOuts::new(site.clone(), &interfaces::addresses(), Arc::clone(&current))));
+    let confined = confine::confine_lookup(&site.lookup_ports(), missing).map_err(not_confined)?;
     for wall in confined.missing().iter().filter(|wall| is_missed(**wall, &way)) {
         Event::Warning { text: &format_args!("not to be had: {wall}") }.log();
     }
-    let server = Server::new(current);
-    runtime.block_on(answer(server, way, &site)).map_err(failed)?;
+    runtime.block_on(live(current, callouts, users, way, &site)).map_err(failed)?;
     Ok(Exit::Ok)
+}
+
+/// The table, with the files that it names where next hosts are asked: they say where mail goes.
+fn load(table: &Path) -> Result<Site, Refusal> {
+    let refuse = |faults: netperm::Faults| Refusal(faults.to_string(), Exit::Config);
+    let site = Site::load_alone(table).map_err(refuse)?;
+    if !wants(&site, &Source::CallOut) {
+        return Ok(site);
+    }
+    let site = Site::load(table).map_err(refuse)?;
+    for fault in netperm::callout::faults(&site.smap.recipients, &site.smapd, &site.hostname) {
+        Event::Error { text: &fault }.log();
+    }
+    Ok(site)
+}
+
+/// Whether a line has recipients looked for there.
+fn wants(site: &Site, source: &Source) -> bool {
+    site.smap.recipients.iter().any(|line| line.sources.contains(source))
+}
+
+/// Answers as long as its helper lives, if it has one.
+async fn live(
+    current: Arc<Current>,
+    callouts: Option<Arc<CallOuts>>,
+    users: Option<Unread>,
+    way: Way,
+    site: &Site,
+) -> io::Result<()> {
+    let users = users.map(Unread::attend).transpose()?.map(|link| Arc::new(Users::new(link)));
+    let server = Arc::new(Server { current, callouts, users: users.clone() });
+    let answering = answer(server, way, site);
+    match users {
+        None => answering.await,
+        Some(users) => match select(pin!(answering), pin!(users.listen())).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right((error, _)) => Err(error),
+        },
+    }
 }
 
 async fn answer(server: Arc<Server>, way: Way, site: &Site) -> io::Result<()> {

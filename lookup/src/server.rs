@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smap_common::log::Event;
-use smap_common::lookup::{Answered, Asked, Failure};
+use smap_common::lookup::{Answer, Answered, Asked, Failure, Question};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use crate::callout::{self, CallOuts};
 use crate::dns::Current;
 use crate::socket::{Packets, Unread};
+use crate::users::Users;
 
 /// Questions of one user that are under way: those of smap never at the cost of smapd.
 const MAX_QUESTIONS: usize = 1000;
@@ -24,14 +26,22 @@ const MAX_OF_ONE: usize = 600;
 const MAX_CLIENTS: usize = 1000;
 /// How long a question may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same of a call-out, which ends by itself before.
+const PATIENCE_FOR_CALLS: Duration = Duration::from_secs(21);
 /// How long a client may leave an answer.
 const TAKING: Duration = Duration::from_secs(20);
 /// How long the listener rests when the system has no room for another client.
 const REST: Duration = Duration::from_millis(100);
 
+const _: () = assert!(callout::PATIENCE.as_secs() < PATIENCE_FOR_CALLS.as_secs());
+
 /// What answers.
 pub(crate) struct Server {
-    current: Current,
+    pub(crate) current: Arc<Current>,
+    /// Where the table wants recipients to be asked for with next hosts.
+    pub(crate) callouts: Option<Arc<CallOuts>>,
+    /// Where it wants users of this machine to exist.
+    pub(crate) users: Option<Arc<Users>>,
 }
 
 /// What is left for the clients of one user.
@@ -74,10 +84,6 @@ impl Welcome {
 }
 
 impl Server {
-    pub(crate) fn new(current: Current) -> Arc<Self> {
-        Arc::new(Self { current })
-    }
-
     /// Takes clients, for good.
     pub(crate) async fn listen(self: Arc<Self>, listener: Packets, welcome: Welcome) {
         loop {
@@ -139,12 +145,31 @@ impl Server {
         let failed = |why: &str| question.failed(Failure::Temporary(why.to_owned()));
         let answer = match questions.try_acquire() {
             Ok(_under_way) => {
-                let dns = self.current.dns();
-                let answered = timeout(PATIENCE, dns.answer(&question)).await;
+                let patience = if matches!(question, Question::Recipient { .. }) {
+                    PATIENCE_FOR_CALLS
+                } else {
+                    PATIENCE
+                };
+                let answered = timeout(patience, self.find(&question)).await;
                 answered.unwrap_or_else(|_| failed("nobody has answered in time"))
             }
             Err(_) => failed("too many questions are under way"),
         };
         Answered { id, answer }
+    }
+
+    async fn find(&self, question: &Question) -> Answer {
+        let no_line = |source| Err(Failure::Temporary(format!("no recipients line has {source}")));
+        match question {
+            Question::User { name } => Answer::User(match &self.users {
+                Some(users) => users.ask(name).await,
+                None => no_line("passwd"),
+            }),
+            Question::Recipient { address } => Answer::Recipient(match &self.callouts {
+                Some(callouts) => callouts.ask(address).await,
+                None => no_line("callout"),
+            }),
+            question => self.current.dns().answer(question).await,
+        }
     }
 }

@@ -24,6 +24,13 @@ const MODE: u32 = 0o660;
 #[derive(Debug)]
 pub(crate) struct Unread(OwnedFd);
 
+impl From<OwnedFd> for Unread {
+    /// One that keeps packets apart, and does not wait.
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
 impl Unread {
     /// Descriptor 0, where it is a socket of packets: whoever started this process asks through it.
     pub(crate) fn standard_input() -> Option<Self> {

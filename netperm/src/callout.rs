@@ -16,7 +16,7 @@ use crate::place::Located;
 use crate::policy::{Route, at_home, route};
 use crate::recipients::{Line, Source};
 use crate::schema::Smapd;
-use crate::transport::{Tls, Transport};
+use crate::transport::{NextHop, Tls, Transport};
 
 /// How often `local:` may lead on.
 const MAX_LOCAL: usize = 5;
@@ -28,6 +28,17 @@ pub struct Way<'a> {
     pub transport: Cow<'a, Transport>,
     /// The domain that his mail is routed by.
     pub domain: Domain,
+}
+
+impl Way<'_> {
+    /// Whether the hosts are another domain's own for each domain.
+    #[must_use]
+    pub fn is_by_domain(&self) -> bool {
+        match &*self.transport {
+            Transport::Smtp { hops, .. } => hops.contains(&NextHop::RecipientDomain),
+            _ => false,
+        }
+    }
 }
 
 /// Why there is nobody to ask.

@@ -8,6 +8,7 @@ use smap_common::account::{Account, UnknownAccount};
 use smap_common::address::Domain;
 use smap_common::spool::{Accounts, Layout};
 
+use crate::callout;
 use crate::fault::{Fault, Faults, Note};
 use crate::place::{Located, Place};
 use crate::schema::{self, Lookup, Smap, Smapd};
@@ -53,6 +54,16 @@ impl Site {
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load_alone(file: &Path) -> Result<Self, Faults> {
         Self::of(&Table::load_alone(file)?, resolve)
+    }
+
+    /// The TCP ports of smap-lookup: those of name servers, and of next hosts that are asked for recipients.
+    #[must_use]
+    pub fn lookup_ports(&self) -> Vec<u16> {
+        let mut ports = self.lookup.ports();
+        ports.extend(callout::ports(&self.smap.recipients, &self.smapd, &self.hostname));
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// Reads the table again for a process that has its user for good, and can look up none any more.

@@ -96,7 +96,7 @@ fn reached(reach: &Reach) -> Vec<Row> {
 
 /// As its own unit, or started by root's smapd.
 fn lookup(site: &Site) -> (&'static str, Result<Trial, String>, Vec<Row>) {
-    let ports = site.lookup.ports();
+    let ports = site.lookup_ports();
     let trial = Trial::of(|| {
         let account = site.lookup_account.as_ref().or(site.smapd_account.as_ref());
         let missing = confine::become_account(account, SetId::Ignored).map_err(|error| error.to_string())?;

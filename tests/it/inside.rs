@@ -4,6 +4,7 @@
 //! through each filter are golden files: with `UPDATE_REFS` in the environment they are written anew.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -45,6 +46,7 @@ tests! {
     smapd_starts_nothing: [Root];
     smap_lookup_reads_names_and_writes_nothing: [Root];
     smap_lookup_starts_nothing: [Root];
+    smap_lookup_connects_to_the_next_hosts_that_it_asks_only: [Root];
     the_user_of_smap_alone_can_neither_list_nor_remove: [Root];
 }
 
@@ -515,6 +517,28 @@ fn smap_lookup_starts_nothing() {
         let arguments = arguments(&mut taken);
         assert_eq!(taken.call(number, &arguments), Outcome::Killed, "system call {number}");
     }
+}
+
+fn smap_lookup_connects_to_the_next_hosts_that_it_asks_only() {
+    let [asked, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [asked_port, other_port] = [&asked, &other].map(|listener| listener.local_addr().unwrap().port());
+    let gateway = Gateway::new(&format!(
+        "smap-lookup: userid 40003\n\
+         smap, smapd: domain example.com smtp:[127.0.0.1]:{asked_port}\n\
+         smap, smapd: domain example.net smtp:[127.0.0.1]:{other_port}\n\
+         smap, smapd: recipients example.com callout\nsmap, smapd: recipients example.net any"
+    ));
+    let lookup = lookup::start(&gateway);
+    let mut taken = Taken::over(lookup.pid());
+    let mut connect = |port: u16| {
+        let of_tcp = [flags(libc::AF_INET), flags(libc::SOCK_STREAM), 0];
+        let Outcome::Done(socket) = taken.call(libc::SYS_socket, &of_tcp) else { panic!("no socket") };
+        let [high, low] = port.to_be_bytes();
+        let address = taken.octets(&[2, 0, high, low, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        taken.call(libc::SYS_connect, &[socket.try_into().unwrap(), address, 16])
+    };
+    assert!(matches!(connect(asked_port), Outcome::Done(0)));
+    assert_eq!(connect(other_port), Outcome::Refused(Errno::EACCES));
 }
 
 /// The wall of the folders themselves, without any of the others.

@@ -16,7 +16,11 @@ use smap_tests::needs::is_root;
 use smap_tests::process::Process;
 use smap_tests::{eventually, programs, tests};
 
+pub(crate) mod callout;
+pub(crate) mod outage;
+pub(crate) mod peers;
 pub(crate) mod service;
+pub(crate) mod users;
 
 tests! {
     a_host_has_addresses_of_both_families;

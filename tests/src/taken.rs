@@ -53,9 +53,16 @@ impl Taken {
     /// # Panics
     /// There is no room for it.
     pub fn text(&mut self, text: &str) -> u64 {
-        let text = CString::new(text).unwrap();
+        self.octets(CString::new(text).unwrap().as_bytes_with_nul())
+    }
+
+    /// Puts octets into its memory; where they are.
+    ///
+    /// # Panics
+    /// There is no room for them.
+    pub fn octets(&mut self, octets: &[u8]) -> u64 {
         let address = self.room;
-        for chunk in text.as_bytes_with_nul().chunks(size_of::<c_long>()) {
+        for chunk in octets.chunks(size_of::<c_long>()) {
             let mut word = [0; size_of::<c_long>()];
             word[..chunk.len()].copy_from_slice(chunk);
             write(self.pid, place(self.room), c_long::from_ne_bytes(word)).expect("its stack can be written");

@@ -59,7 +59,7 @@ pub(super) fn to_creating_in(incoming: BorrowedFd<'_>) -> Result<Landlocked, Con
     restrict(&[(incoming, AccessFs::MakeReg | AccessFs::WriteFile)], Some(&[]))
 }
 
-/// `smap-lookup`: what lies in these folders may be read, and name servers be connected to at these ports.
+/// `smap-lookup`: what lies in these folders may be read, and hosts be connected to at these ports.
 pub(super) fn to_reading(folders: &[&str], ports: &[u16]) -> Result<Landlocked, ConfineError> {
     let folders: Vec<PathFd> = folders.iter().filter_map(|path| PathFd::new(path).ok()).collect();
     let read = AccessFs::ReadFile | AccessFs::ReadDir;

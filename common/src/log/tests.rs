@@ -55,6 +55,18 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
 }
 
 #[test]
+fn a_call_out_says_who_was_asked_for_whom() {
+    let to: Address = "\"a b\"@d".parse().unwrap();
+    let event = Event::CallOut { to: &to, relay: "mx[192.0.2.1]:25", status: "unknown", reply: "550 \"no\"" };
+    assert_eq!(
+        lines(&event),
+        ["callout to=<\\x22a\\x20b\\x22@d> relay=mx[192.0.2.1]:25 status=unknown reply=\"550 \\x22no\\x22\""]
+    );
+    let event = Event::CallOut { to: &to, relay: "", status: "failed", reply: "" };
+    assert_eq!(lines(&event), ["callout to=<\\x22a\\x20b\\x22@d> status=failed reply=\"\""]);
+}
+
+#[test]
 fn a_long_list_continues_with_the_same_id() {
     let (from, to) = (ReversePath::Null, "somebody.with.a.long.name@example.com".parse().unwrap());
     let to = vec![(&to, "access@/etc/mail/access:7"); 100];

@@ -1,0 +1,30 @@
+//! The lines of what another host, or we, said of a recipient.
+
+use super::{Escaped, Event, Quoted};
+
+impl Event<'_> {
+    /// The line of a delivery or a call-out.
+    pub(super) fn outcome(&self) -> String {
+        match self {
+            Self::Delivery { id, to, transport, relay, tls, delay, status, dsn, reply } => {
+                let tls = tls.map_or_else(String::new, |tls| format!(" {tls}"));
+                format!(
+                    "id={id} to=<{}> transport={transport}{}{tls} delay={:.3} dsn={dsn} status={status} reply={}",
+                    Escaped(to),
+                    by(relay),
+                    delay.as_secs_f64(),
+                    Quoted(reply)
+                )
+            }
+            Self::CallOut { to, relay, status, reply } => {
+                format!("callout to=<{}>{} status={status} reply={}", Escaped(to), by(relay), Quoted(reply))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Whom it was given to, if anybody.
+fn by(relay: &str) -> String {
+    if relay.is_empty() { String::new() } else { format!(" relay={}", Escaped(relay)) }
+}
