@@ -21,6 +21,7 @@ pub use self::users::Users;
 use crate::aliases::{self, Aliases, Target};
 use crate::detail::Delimiter;
 use crate::expand::MOST_STEPS;
+use crate::names::Names;
 use crate::place::Located;
 use crate::schema::{FilePath, Smap, Smapd};
 use crate::virtusertable::{self, Meaning, Virtusertable};
@@ -37,6 +38,8 @@ pub struct Tables<'a> {
     pub virtusertable: Option<&'a Virtusertable>,
     /// `aliases`
     pub aliases: Option<&'a Aliases>,
+    /// `local-host-names`
+    pub local_host_names: Option<&'a Names>,
     /// `recipients`
     pub recipients: &'a [Located<Line>],
     /// `recipient-delimiter`
@@ -55,6 +58,7 @@ impl Smap {
             hostname,
             virtusertable: self.virtusertable.as_ref().map(|named| &named.value),
             aliases: self.aliases.as_ref().map(|named| &named.value),
+            local_host_names: self.local_host_names.as_ref().map(|named| &named.value),
             recipients: &self.recipients,
             delimiter: self.recipient_delimiter,
             safe_programs: path(self.safe_programs.as_ref()),
@@ -79,6 +83,7 @@ impl Smapd {
             hostname,
             virtusertable: self.virtusertable.as_ref().map(|named| &named.value),
             aliases: self.aliases.as_ref().map(|named| &named.value),
+            local_host_names: self.local_host_names.as_ref().map(|named| &named.value),
             recipients: &self.recipients,
             delimiter: self.recipient_delimiter,
             safe_programs: path(self.safe_programs.as_ref()),
@@ -98,12 +103,13 @@ impl<'a> Tables<'a> {
         self.recipients.iter().find(|line| line.matches(domain))
     }
 
-    /// Whether names of a domain are names at home, which aliases may mean: our own name, and what a `recipients` line
-    /// gives the source `aliases`.
+    /// Whether names of a domain are names at home, which aliases may mean: our own name, those of `local-host-names`,
+    /// and what a `recipients` line gives the source `aliases`.
     #[must_use]
     pub fn is_home(&self, domain: &Domain) -> bool {
         let by_line = || self.line(domain).is_some_and(|line| line.sources.contains(&Source::Aliases));
-        domain == self.hostname || by_line()
+        let by_name = || self.local_host_names.is_some_and(|names| names.has(domain).is_some());
+        domain == self.hostname || by_name() || by_line()
     }
 
     pub(crate) fn virtual_row(&self, address: &Address) -> Option<(Located<virtusertable::Row>, Meaning)> {
