@@ -29,8 +29,6 @@ pub fn relay<'a>(
     }
     match ours.or_else(|| relayed_to(smap, recipient, domain)) {
         None => may_relay(smap, facts),
-        // Where its mail goes from here is a matter of our own lines.
-        Some(reason @ (Reason::OurDomain(_) | Reason::OwnHostname)) => Verdict::Permit(reason),
         Some(reason) if !names_a_further_host(recipient) => Verdict::Permit(reason),
         Some(_) => match may_relay(smap, facts) {
             Verdict::Refuse(_) => Verdict::Refuse(Reason::Routed),

@@ -195,13 +195,10 @@ fn relaying_needs_a_rule_that_permits_it() {
 
 #[test]
 fn a_local_part_names_no_other_domain() {
-    let ours = "permit t:1: domain";
-    for to in
-        ["victim%example.net@example.org", "example.net!victim@example.org", "\"a@example.net\"@example.org"]
-    {
-        assert!(receiving(DOMAINS, "203.0.113.1", to).starts_with(ours), "{to}");
-    }
     for to in [
+        "victim%example.net@example.org",
+        "example.net!victim@example.org",
+        "\"a@example.net\"@example.org",
         "a%example.org@example.net",
         "\"a@example.org\"@example.net",
         "a@example.org.example.net",

@@ -23,7 +23,7 @@ use crate::delivery::notifications::{self, assert_fields, notice, told};
 use crate::delivery::relay::{FROM, lines, to_port};
 
 tests! {
-    row_043_a_local_part_that_routes_goes_on_as_it_is;
+    row_043_a_local_part_that_routes_goes_on_as_it_is_for_those_who_may_relay;
     row_055_to_067_nothing_that_is_sent_has_a_bare_line_end_or_a_nul;
     row_069_dots_come_out_as_they_went_in;
     row_070_long_lines_are_relayed_as_they_are;
@@ -338,10 +338,15 @@ fn relayed(to: &[&str], body: &str) -> (Sink, Vec<u8>) {
     (sink, wire)
 }
 
-fn row_043_a_local_part_that_routes_goes_on_as_it_is() {
+fn row_043_a_local_part_that_routes_goes_on_as_it_is_for_those_who_may_relay() {
     let to =
         ["u%victim.example@example.com", "victim.example!u@example.com", "\"u@victim.example\"@example.com"];
-    let (sink, _) = relayed(&to, "hello");
+    let sink = Sink::start();
+    let hop = format!("smtp:[127.0.0.1]:{}", sink.port());
+    let post = Post::new(|folder| lines(folder, "", &hop) + "\nsmap: permit-relay 127.0.0.1");
+    let smapd = post.smapd();
+    let id = post.send(FROM, &to, "hello");
+    smapd.removed(&id);
     assert_eq!(sink.received()[0].recipients, to.map(|to| format!("<{to}>")));
 }
 
