@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use netperm::{Client, ClientName};
-use smap_common::address::{Address, AddressError, ReversePath};
+use smap_common::address::{Address, AddressError, ReversePath, parse_path};
 use smap_common::lookup::BadName;
 use smap_common::smtp::command::HeloName;
 use smap_common::spool::{BadQueueId, QueueId};
@@ -257,7 +257,10 @@ fn sender(text: &str) -> Result<ReversePath, AddressError> {
     }
 }
 
-/// With or without angle brackets.
+/// A path as RCPT has it, or an address without its angle brackets.
 fn recipient(text: &str) -> Result<Address, AddressError> {
-    text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text).parse()
+    match parse_path(text.as_bytes()) {
+        Ok((address, b"")) => Ok(address),
+        _ => text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text).parse(),
+    }
 }
