@@ -31,6 +31,7 @@ mod listener;
 mod lookup;
 mod model;
 mod names;
+mod oracles;
 mod recipients;
 mod spares;
 mod starting;
@@ -74,6 +75,7 @@ fn main() {
         hostile::tests(),
         import::tests(),
         model::tests(),
+        oracles::tests(),
         #[cfg(target_arch = "x86_64")]
         crash::tests(),
     ];

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -27,6 +28,39 @@ pub fn alone(addresses: &[&str], test: impl FnOnce() + Send) {
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Runs a test in another such network, whose only neighbour is the one that the caller is in: over a cable with these
+/// two addresses at its ends, the caller's first.
+///
+/// # Panics
+/// The test does, or there cannot be such a network.
+pub fn outside(here: &str, there: &str, test: impl FnOnce() + Send) {
+    let ((number, cable), (to_say, to_plug)) = (channel(), channel());
+    let outcome = std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root may have a network of its own");
+            number.send(nix::unistd::gettid()).unwrap();
+            to_plug.recv().expect("the cable is there");
+            ip(&["link", "set", "lo", "up"]);
+            plug("there", there);
+            test();
+        });
+        let thread_of_it = cable.recv().expect("it has a number").to_string();
+        ip(&["link", "add", "here", "type", "veth", "peer", "name", "there", "netns", &thread_of_it]);
+        plug("here", here);
+        to_say.send(()).unwrap();
+        thread.join()
+    });
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn plug(end: &str, address: &str) {
+    ip(&["address", "add", &format!("{address}/24"), "dev", end]);
+    ip(&["link", "set", end, "up"]);
+    ip(&["route", "add", "default", "dev", end]);
 }
 
 /// One more address of the network that the caller is in.

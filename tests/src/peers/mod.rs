@@ -15,14 +15,14 @@ use std::io::Write;
 use std::net::{IpAddr, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
 use crate::certificates::Identity;
 use crate::needs::Need;
-use crate::process::Process;
+use crate::process::{Ended, Process, run};
 use crate::{eventually, gateway, post, programs};
 
 /// Octets that a message may have.
@@ -164,6 +164,11 @@ impl Room {
 
     /// Starts a program in it.
     fn start(&self, program: &Command) -> Process {
+        Process::start(&mut self.command(program))
+    }
+
+    /// What starts a program in it.
+    fn command(&self, program: &Command) -> Command {
         let mut command = Command::new(programs::peer("setpriv"));
         command.args([
             "--pdeathsig",
@@ -178,7 +183,8 @@ impl Room {
         ]);
         command.arg(programs::script("room.sh")).arg(self.folder.path());
         command.arg(self.tree.as_deref().unwrap_or_else(|| Path::new("")));
-        Process::start(command.arg(program.get_program()).args(program.get_args()))
+        command.arg(program.get_program()).args(program.get_args());
+        command
     }
 }
 
@@ -266,6 +272,12 @@ impl Server {
             let messages = self.maildir(user);
             (messages.len() >= count).then_some(messages)
         })
+    }
+
+    /// Runs a program to its end where the server runs, or would; nothing is on descriptor 0.
+    #[must_use]
+    pub fn run(&self, program: &Command) -> Ended {
+        run(&mut self.room.command(program), Stdio::null())
     }
 
     /// A file that it sees, by its name without the first slash.
