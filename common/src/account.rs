@@ -5,6 +5,8 @@ use std::fmt;
 
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist};
 
+mod apart;
+
 /// A user and its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {

@@ -45,6 +45,18 @@ impl Site {
     /// # Errors
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load(file: &Path) -> Result<Self, Faults> {
+        let resolve = |user: Option<&Named>, group: Option<&Named>| resolve(user, group, Account::resolve);
+        Ok(Self::of(&Table::load(file)?, resolve)?.with_shadow())
+    }
+
+    /// The same for a process of one thread that has many children: what looking users up leaves behind, it does
+    /// not get.
+    ///
+    /// # Errors
+    /// As of [`Self::load`].
+    pub fn load_for_children(file: &Path) -> Result<Self, Faults> {
+        let resolve =
+            |user: Option<&Named>, group: Option<&Named>| resolve(user, group, Account::resolve_apart);
         Ok(Self::of(&Table::load(file)?, resolve)?.with_shadow())
     }
 
@@ -53,7 +65,7 @@ impl Site {
     /// # Errors
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load_alone(file: &Path) -> Result<Self, Faults> {
-        Self::of(&Table::load_alone(file)?, resolve)
+        Self::of(&Table::load_alone(file)?, |user, group| resolve(user, group, Account::resolve))
     }
 
     /// The TCP ports of smap-lookup: those of name servers, and of next hosts that are asked for recipients.
@@ -155,10 +167,14 @@ impl Site {
 /// A user or group as the table names it.
 type Named = Located<schema::Account>;
 
-fn resolve(user: Option<&Named>, group: Option<&Named>) -> Result<Option<Account>, Fault> {
+fn resolve(
+    user: Option<&Named>,
+    group: Option<&Named>,
+    look_up: impl Fn(&str, Option<&str>) -> Result<Account, UnknownAccount>,
+) -> Result<Option<Account>, Fault> {
     let Some(user) = user else { return Ok(None) };
     let group_name = group.map(|group| group.value.to_string());
-    let account = Account::resolve(&user.value.to_string(), group_name.as_deref()).map_err(|unknown| {
+    let account = look_up(&user.value.to_string(), group_name.as_deref()).map_err(|unknown| {
         let place = match (&unknown, group) {
             (UnknownAccount::Group(_), Some(group)) => &group.place,
             (UnknownAccount::Group(_) | UnknownAccount::User(_), _) => &user.place,

@@ -92,7 +92,8 @@ fn listener(arguments: &Arguments) -> Exit {
 
 fn listener_life(arguments: &Arguments) -> Result<Exit, Refusal> {
     let table = arguments.table();
-    let prepared = Prepared::load(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
+    let prepared =
+        Prepared::load_for_children(&table).map_err(|faults| Refusal(faults.to_string(), Exit::Config))?;
     let prepared = Box::new(prepared);
     let addresses = arguments.addresses(&prepared);
     if addresses.is_empty() {

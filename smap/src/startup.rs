@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use netperm::Faults;
 use netperm::hosts::{Client, ClientName};
 use netperm::policy::{self, Facts};
 use netperm::site::Site;
@@ -60,8 +61,20 @@ impl Prepared {
     /// # Errors
     /// All that is wrong with the table, or with the spool.
     pub fn load(table: &Path) -> Result<Self, NotReady> {
+        Self::of(table, Site::load(table))
+    }
+
+    /// The same for a process of one thread that forks its sessions.
+    ///
+    /// # Errors
+    /// As of [`Self::load`].
+    pub fn load_for_children(table: &Path) -> Result<Self, NotReady> {
+        Self::of(table, Site::load_for_children(table))
+    }
+
+    fn of(table: &Path, site: Result<Site, Faults>) -> Result<Self, NotReady> {
         let lines = |text: String| NotReady(text.lines().map(str::to_owned).collect());
-        let site = Site::load(table).map_err(|faults| lines(faults.to_string()))?;
+        let site = site.map_err(|faults| lines(faults.to_string()))?;
         if geteuid().is_root() && site.smap_account.is_none() {
             return Err(lines(format!("{}: smap is started as root and has no userid", table.display())));
         }

@@ -181,7 +181,7 @@ impl Listener<'_> {
 
     /// A new table is for new sessions; a broken one is not used.
     fn reload(&mut self) {
-        match Prepared::load(self.table).map(Box::new) {
+        match Prepared::load_for_children(self.table).map(Box::new) {
             Ok(prepared) if !confine::can_confine_in(prepared.site.layout.root()) => {
                 let (table, root) = (self.table.display(), prepared.site.layout.root().display());
                 let what = "is closed to a listener that was started without it: start it anew";
