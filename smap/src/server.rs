@@ -22,8 +22,10 @@ use crate::stream::Stream;
 const LAST_WORDS_TO_THE_SLOW: Duration = Duration::from_secs(1);
 /// Octets read from the client at a time: commands are short, and an idle session costs little memory.
 const FIRST_READ: usize = 1024;
-/// Octets read at a time from a client that has more to say.
+/// Octets read at a time from a client that has much more to say.
 const READ: usize = 32 * 1024;
+/// How many times as much is read after a read that took all there was room for: what is never filled costs nothing.
+const STEP: usize = 8;
 
 /// How long a client may take to read our last reply, and to stop sending.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -158,7 +160,7 @@ impl<S: Stream, F: Folder> Run<'_, S, F> {
             Ok(read) => {
                 self.pace.received(read);
                 if read == buffer.len() && read < READ {
-                    buffer.resize(READ, 0);
+                    buffer.resize(READ.min(read * STEP), 0);
                 }
                 Ok(Input::Received(buffer.get(..read).unwrap_or_default()))
             }
