@@ -26,6 +26,7 @@ mod credentials;
 mod files;
 mod limits;
 mod missing;
+mod template;
 
 use self::credentials::has;
 use self::limits::limit;
@@ -37,6 +38,7 @@ pub use self::credentials::{
 pub use self::files::Reach;
 pub use self::limits::limit_program;
 pub use self::missing::Missing;
+pub use self::template::Template;
 
 /// What a session's process is confined to.
 #[derive(Debug)]
@@ -111,6 +113,17 @@ fn refuse(step: &'static str, why: &'static str) -> ConfineError {
 /// # Errors
 /// A wall that must be there is not; the process must not read from the network.
 pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
+    let mut missing = walls(plan)?;
+    limit(&[(Resource::RLIMIT_NPROC, 0)])?;
+    let landlocked = files::to_creating_in(plan.incoming)?;
+    missing.extend(landlocked.missing);
+    log::settle();
+    plan.filter.apply()?;
+    Ok(Confined { missing, landlock: landlocked.abi })
+}
+
+/// What a process of sessions puts up before Landlock and the filter.
+fn walls(plan: &Plan<'_>) -> Result<Vec<Missing>, ConfineError> {
     let mut missing = Vec::new();
     if has(Capability::CAP_SYS_CHROOT) {
         unistd::chroot(plan.root).step("chroot")?;
@@ -122,17 +135,12 @@ pub fn confine(plan: &Plan<'_>) -> Result<Confined, ConfineError> {
     no_new_privileges()?;
     not_dumpable()?;
     limit(&[
-        (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, plan.max_file),
         (Resource::RLIMIT_NOFILE, calls::MAX_DESCRIPTORS.unsigned_abs().into()),
     ])?;
     block(&[Signal::SIGXFSZ, Signal::SIGPIPE])?;
-    let landlocked = files::to_creating_in(plan.incoming)?;
-    missing.extend(landlocked.missing);
-    log::settle();
-    plan.filter.apply()?;
-    Ok(Confined { missing, landlock: landlocked.abi })
+    Ok(missing)
 }
 
 /// Confines smapd for good, all its threads, once it has its user and its helpers: `start` starts the threads,

@@ -7,12 +7,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
-use nix::unistd::close;
+use nix::unistd::{close, dup3, write};
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +76,27 @@ impl Link {
         }
     }
 
+    /// The same end on the descriptor of another link, which is no more: by the two calls that this takes.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn in_place_of(self, other: Self) -> io::Result<Self> {
+        let Self(mut place) = other;
+        dup3(&self.0, &mut place, OFlag::O_CLOEXEC)?;
+        self.close();
+        Ok(Self(place))
+    }
+
+    /// Sends one short packet by write(2), which every process may: where the other side is gone the signal that says
+    /// so must be blocked.
+    ///
+    /// # Errors
+    /// The other side is gone, or behind.
+    pub fn say(&self, packet: &[u8]) -> io::Result<()> {
+        write(&self.0, packet)?;
+        Ok(())
+    }
+
     /// Sends one packet, and a descriptor with it.
     ///
     /// # Errors
@@ -124,9 +145,21 @@ impl Link {
     /// # Errors
     /// As of [`Self::receive`].
     pub fn receive_up_to(&self, most: usize) -> io::Result<Option<Parcel>> {
+        self.receive_with(most, MsgFlags::empty())
+    }
+
+    /// The same without waiting, whatever kind of socket this is.
+    ///
+    /// # Errors
+    /// As of [`Self::receive`].
+    pub fn receive_at_once(&self, most: usize) -> io::Result<Option<Parcel>> {
+        self.receive_with(most, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn receive_with(&self, most: usize, flags: MsgFlags) -> io::Result<Option<Parcel>> {
         let mut packet = vec![0; most];
         loop {
-            match self.receive_into(&mut packet) {
+            match self.receive_into(&mut packet, flags) {
                 // A pair that was closed with packets unread says so once, before those that we have not read.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(errno.into()),
@@ -142,10 +175,14 @@ impl Link {
         }
     }
 
-    fn receive_into(&self, packet: &mut [u8]) -> nix::Result<(usize, MsgFlags, Option<OwnedFd>)> {
+    fn receive_into(
+        &self,
+        packet: &mut [u8],
+        flags: MsgFlags,
+    ) -> nix::Result<(usize, MsgFlags, Option<OwnedFd>)> {
         let mut space = nix::cmsg_space!(RawFd);
         let mut buffers = [IoSliceMut::new(packet)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
         let received = recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
         Ok((received.bytes, received.flags, adopt(&received)))
     }

@@ -21,7 +21,7 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-pub use self::backend::{Target, init, settle};
+pub use self::backend::{Target, init, reopened, settle};
 
 /// Longest line that goes into the log, in octets.
 const MAX_LINE: usize = 2000;

@@ -1,4 +1,5 @@
-//! A connection goes from the listener to a process that waits for it, confined already.
+//! A connection goes from the listener to a process that waits for it, confined already; before that the link to such
+//! a process goes from the listener to the template, which makes it.
 //!
 //! The kernel is told before, by the listener, what it is to know of the connection: a confined process may set no
 //! options. The client's address goes along, as a confined process may not ask for it either.
@@ -8,7 +9,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use smap_common::link::Link;
+use nix::unistd::Pid;
+use smap_common::link::{Link, Parcel};
 
 use crate::stream::tell;
 
@@ -17,6 +19,9 @@ const LONGEST: usize = 80;
 /// Begins the packet of a client that has the greeting.
 const GREETED: &str = "220 ";
 
+/// What a template is told.
+const ONE_MORE: &[u8] = b"1";
+
 /// A client that was accepted.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -24,6 +29,57 @@ pub(crate) struct Caller {
     pub(crate) client: SocketAddr,
     /// It has the greeting.
     pub(crate) greeted: bool,
+}
+
+/// Asks a template for a process that waits; the link to it.
+///
+/// # Errors
+/// The template is gone, or the system has no room.
+pub(crate) fn ask(template: &Link) -> io::Result<Link> {
+    let (ours, theirs) = Link::pair()?;
+    template.send(ONE_MORE, Some(theirs.as_fd()))?;
+    Ok(ours)
+}
+
+/// Waits to be asked for a process; its end of the link to the listener. None if the listener has closed its end.
+///
+/// # Errors
+/// What came is no link.
+pub(crate) fn asked(listener: &Link) -> io::Result<Option<Link>> {
+    let Some(parcel) = listener.receive_up_to(ONE_MORE.len())? else { return Ok(None) };
+    match parcel.descriptor {
+        Some(link) => Ok(Some(link.into())),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, "no link was handed over")),
+    }
+}
+
+/// Says that this process waits.
+///
+/// # Errors
+/// The listener is gone.
+pub(crate) fn wait(link: &Link, own: u32) -> io::Result<()> {
+    link.say(own.to_string().as_bytes())
+}
+
+/// What there is of a process that was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It waits.
+    Waits(Pid),
+    /// It is being made.
+    NotYet,
+    /// It was never made, or has ended before it waited.
+    Ended,
+}
+
+/// Looks whether a process that was asked for waits.
+pub(crate) fn answer(link: &Link) -> Answer {
+    let number = |parcel: Parcel| str::from_utf8(&parcel.packet).ok()?.parse().ok();
+    match link.receive_at_once(LONGEST) {
+        Ok(Some(parcel)) => number(parcel).map_or(Answer::Ended, |pid| Answer::Waits(Pid::from_raw(pid))),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Answer::NotYet,
+        Ok(None) | Err(_) => Answer::Ended,
+    }
 }
 
 /// Hands a client over; `patience` is how long the session will wait for it in most calls.
@@ -84,6 +140,46 @@ mod tests {
                 assert_eq!(nix::unistd::read(received.connection, &mut [0; 2]).unwrap(), 1);
             }
         }
+    }
+
+    #[test]
+    fn a_process_that_is_asked_for_says_when_it_waits() {
+        let (ours, template) = Link::pair().unwrap();
+        let link = ask(&ours).unwrap();
+        let made = asked(&template).unwrap().unwrap();
+        assert_eq!(answer(&link), Answer::NotYet);
+        wait(&made, 4711).unwrap();
+        assert_eq!(answer(&link), Answer::Waits(Pid::from_raw(4711)));
+    }
+
+    #[test]
+    fn a_process_that_is_never_made_is_not_waited_for() {
+        let (ours, template) = Link::pair().unwrap();
+        let link = ask(&ours).unwrap();
+        drop(asked(&template).unwrap());
+        assert_eq!(answer(&link), Answer::Ended);
+        let (unheard, strange) = (ask(&ours).unwrap(), ask(&ours).unwrap());
+        drop(template);
+        assert_eq!([answer(&unheard), answer(&strange)], [Answer::Ended, Answer::Ended]);
+        assert!(ask(&ours).is_err());
+    }
+
+    #[test]
+    fn what_is_no_process_does_not_wait() {
+        for packet in ["x", "", "-", "99999999999"] {
+            let (ours, theirs) = Link::pair().unwrap();
+            theirs.say(packet.as_bytes()).unwrap();
+            assert_eq!(answer(&ours), Answer::Ended, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_makes_nothing_without_a_link() {
+        let (ours, template) = Link::pair().unwrap();
+        ours.say(ONE_MORE).unwrap();
+        assert!(asked(&template).is_err());
+        drop(ours);
+        assert!(asked(&template).unwrap().is_none());
     }
 
     #[test]

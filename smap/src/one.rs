@@ -1,5 +1,6 @@
 //! One session: confine, serve, exit. Its connection is open from the beginning, or handed over later.
 
+use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use nix::sys::socket::{
     SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, getpeername, getsockopt, sockopt,
 };
-use smap_common::confine::{Confined, HANDOVER};
+use nix::unistd::ForkResult;
+use smap_common::confine::{ConfineError, Confined, HANDOVER, Template};
 use smap_common::envelope::Origin;
 use smap_common::exit::Exit;
 use smap_common::link::Link;
@@ -43,9 +45,10 @@ pub fn session(
     confine_and_serve(prepared, input, output, Who { address: client, greeted: false }).at_once()
 }
 
-/// The same for a process that has no client yet: it is confined first, and handed one over `link`; or none, and ends.
-pub fn spare(prepared: &Prepared, link: Link) -> ! {
-    wait_and_serve(prepared, link).at_once()
+/// The life of a template, which is asked over `link`, and of each process that it makes: that one is handed a client
+/// and serves it, or none, and ends.
+pub(crate) fn template(prepared: &Prepared, link: Link) -> ! {
+    make_and_serve(prepared, link).unwrap_or_else(failed).at_once()
 }
 
 /// Who is served.
@@ -80,28 +83,64 @@ fn confine_and_serve(
     }
 }
 
-fn wait_and_serve(prepared: &Prepared, link: Link) -> Exit {
-    let confined = link.onto(HANDOVER).map_err(|error| error.to_string()).and_then(|link| {
-        let confined = prepared.confine().map_err(|error| error.to_string())?;
-        Ok((link, confined))
-    });
-    let (link, confined) = match confined {
-        Ok(confined) => confined,
-        Err(error) => {
+fn make_and_serve(prepared: &Prepared, link: Link) -> Result<Exit, Failed> {
+    let listener = link.onto(HANDOVER)?;
+    let template = prepared.confine_template()?;
+    // The listener has a new table, or has ended.
+    let Some(link) = made(&template, &listener)? else { return Ok(Exit::Ok) };
+    let link = link.in_place_of(listener)?;
+    let own = std::process::id();
+    let confined = template.close()?;
+    handover::wait(&link, own)?;
+    let Some(caller) = handover::receive(link)? else { return Ok(Exit::Ok) };
+    let mut stream = Plain::told(caller.connection.as_fd(), prepared.site.smap.timeout);
+    let client = Who { address: Some(caller.client), greeted: caller.greeted };
+    // The end of the process closes the connection.
+    serve_client(prepared, &confined, &mut stream, client, None).at_once()
+}
+
+/// Makes a process whenever the listener asks for one; in that one it gives its link. None if the listener is gone.
+fn made(template: &Template<'_>, listener: &Link) -> Result<Option<Link>, Failed> {
+    while let Some(link) = handover::asked(listener)? {
+        match template.fork() {
+            Ok(ForkResult::Child) => return Ok(Some(link)),
+            Ok(ForkResult::Parent { .. }) => link.close(),
+            // Without the link the listener knows that it was not made.
+            Err(errno) => {
+                link.close();
+                Event::Error { text: &format_args!("no process for a session: {errno}") }.log();
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Why a process without a client ends.
+#[derive(Debug)]
+enum Failed {
+    Confine(ConfineError),
+    Link(io::Error),
+}
+
+impl From<ConfineError> for Failed {
+    fn from(error: ConfineError) -> Self {
+        Self::Confine(error)
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Link(error)
+    }
+}
+
+fn failed(why: Failed) -> Exit {
+    match why {
+        Failed::Confine(error) => {
             Event::Error { text: &error }.log();
-            return Exit::NoPerm;
+            Exit::NoPerm
         }
-    };
-    match handover::receive(link) {
-        Ok(Some(caller)) => {
-            let mut stream = Plain::told(caller.connection.as_fd(), prepared.site.smap.timeout);
-            let client = Who { address: Some(caller.client), greeted: caller.greeted };
-            // The end of the process closes the connection.
-            serve_client(prepared, &confined, &mut stream, client, None).at_once()
-        }
-        // The listener has a new table, or has ended.
-        Ok(None) => Exit::Ok,
-        Err(error) => {
+        Failed::Link(error) => {
             Event::Error { text: &error }.log();
             Exit::TempFail
         }

@@ -14,7 +14,7 @@ use netperm::site::Site;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
-use smap_common::confine::{ConfineError, Confined, Filter, Plan, as_account, calls, confine};
+use smap_common::confine::{ConfineError, Confined, Filter, Plan, Template, as_account, calls, confine};
 use smap_common::envelope::MAX_ENVELOPE;
 use smap_common::log::Event;
 use smap_common::spool::Incoming;
@@ -174,14 +174,26 @@ impl Prepared {
     /// # Errors
     /// A wall that must be there is not.
     pub fn confine(&self) -> Result<Confined, ConfineError> {
+        confine(&self.plan())
+    }
+
+    /// Confines this process for the sessions that it will make.
+    ///
+    /// # Errors
+    /// As of [`Self::confine`].
+    pub(crate) fn confine_template(&self) -> Result<Template<'_>, ConfineError> {
+        Template::confine(&self.plan())
+    }
+
+    fn plan(&self) -> Plan<'_> {
         let envelope = u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX);
-        confine(&Plan {
+        Plan {
             account: self.site.smap_account.as_ref(),
             root: self.site.layout.root(),
             incoming: self.incoming.as_fd(),
             max_file: self.site.smap.maxbytes.saturating_add(envelope),
             filter: &self.filter,
-        })
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use smap_tests::sink::{Act, Sink};
 use smap_tests::{eventually, markdown, programs, tests};
 
 use crate::confinement::session_of;
+use crate::spares::template;
 
 tests! {
     a_message_in_a_session_keeps_within_its_budget: [Root, Program("strace")];
@@ -72,13 +73,13 @@ fn assert_within_budget(what: &str, calls: &Calls, batches: u64) {
     assert!(all <= most * MESSAGES, "{what}: {all} calls for {MESSAGES} messages: {calls:?}");
 }
 
-/// The calls of a process, and of all that it starts, while `work` is done and until it ends or is let go.
-fn traced(gateway: &Gateway, pid: Pid, work: impl FnOnce()) -> Calls {
+/// The calls of processes, and of all that they start, while `work` is done and until it ends or is let go.
+fn traced(gateway: &Gateway, pids: &[Pid], work: impl FnOnce()) -> Calls {
     let trace = gateway.folder().join("trace");
     let mut strace = Command::new(programs::peer("strace"));
-    strace.args(["-f", "-qq", "-o"]).arg(&trace).args(["-p", &pid.to_string()]);
+    strace.args(["-f", "-qq", "-o"]).arg(&trace).args(pids.iter().map(|pid| format!("-p{pid}")));
     let mut tracer = Process::start(&mut strace);
-    eventually("it is traced", || is_traced(pid).then_some(()));
+    eventually("they are traced", || pids.iter().all(|pid| is_traced(*pid)).then_some(()));
     work();
     tracer.signal(Signal::SIGINT);
     tracer.wait();
@@ -94,7 +95,7 @@ fn a_message_in_a_session_keeps_within_its_budget() {
     let gateway = Gateway::new("");
     let listener = gateway.listen();
     let mut client = listener.extended_client();
-    let calls = traced(&gateway, session_of(&listener), || {
+    let calls = traced(&gateway, &[session_of(&listener)], || {
         (0..MESSAGES).for_each(|_| drop(client.mail(&body(), "250 ")));
     });
     assert_within_budget("in, one of many in a session", &calls, 0);
@@ -103,7 +104,8 @@ fn a_message_in_a_session_keeps_within_its_budget() {
 fn a_message_alone_in_its_session_keeps_within_its_budget() {
     let gateway = Gateway::new("");
     let listener = gateway.listen();
-    let calls = traced(&gateway, listener.process.pid(), || {
+    let pids = [listener.process.pid(), template(&listener)];
+    let calls = traced(&gateway, &pids, || {
         for session in 1..=MESSAGES {
             let mut client = listener.extended_client();
             client.mail(&body(), "250 ");

@@ -84,7 +84,7 @@ fn descriptor(pid: Pid, path: &std::path::Path) -> u64 {
     found.next().expect("it is open").file_name().to_str().unwrap().parse().unwrap()
 }
 
-fn flags(flags: libc::c_int) -> u64 {
+pub(crate) fn flags(flags: libc::c_int) -> u64 {
     u64::from(flags.unsigned_abs())
 }
 
@@ -95,6 +95,9 @@ const CREATE_ONLY: libc::c_int =
 const CWD: u64 = u64::MAX - 99;
 
 const _: () = assert!(libc::AT_FDCWD == -100);
+
+/// How a template forks.
+pub(crate) const SIBLING: libc::c_int = libc::CLONE_PARENT | libc::SIGCHLD;
 
 /// A system call, and its arguments in what is taken over.
 type Try<T> = (libc::c_long, fn(&mut T) -> Vec<u64>);
@@ -114,11 +117,13 @@ fn assert_killed(tries: &[Try<Victim>]) {
 fn calls_through(filter: &Filter) -> Vec<(u64, bool)> {
     const X32: u64 = 0x4000_0000;
     let arguments = [
-        [0; 6],
+        [0, u64::from(libc::RLIMIT_NPROC), 0, 0, 0, 0],
         [u64::MAX; 6],
-        [0, 0, flags(CREATE_ONLY), 0, 0, 0],
+        [0, flags(HANDOVER), flags(CREATE_ONLY), 0, 0, 0],
         [flags(libc::AF_UNIX), 0, 0, 0, 0, 0],
         [flags(HANDOVER), 0, 0, 0, 0, 0],
+        [flags(SIBLING), 0, 0, 0, 0, 0],
+        [flags(libc::PR_SET_NO_NEW_PRIVS), 0, 0, 0, 0, 0],
     ];
     let numbers = (0..600).chain(X32..X32 + 600).chain([u64::from(u32::MAX)]);
     let tried = numbers.map(|number| {
@@ -135,7 +140,7 @@ fn calls_through(filter: &Filter) -> Vec<(u64, bool)> {
 /// themselves they end in SIGILL.
 const PAST_EVERY_FILTER: &str = " (past every filter)";
 
-fn assert_golden(name: &str, filter: &Filter) {
+pub(crate) fn assert_golden(name: &str, filter: &Filter) {
     let lines = calls_through(filter).into_iter().map(|(number, always)| {
         let call = usize::try_from(number).ok().and_then(Sysno::new).map_or("?", |call| call.name());
         let how = match call {
@@ -189,7 +194,7 @@ fn the_calls_of_smap_lookup_are_the_golden_ones() {
     assert_golden("lookup.calls", &Taken::over(lookup.pid()).filter());
 }
 
-fn number(call: libc::c_long) -> u64 {
+pub(crate) fn number(call: libc::c_long) -> u64 {
     u64::try_from(call).unwrap()
 }
 
@@ -361,6 +366,7 @@ fn a_session_starts_nothing_and_speaks_to_nobody() {
         (libc::SYS_execve, |victim| vec![victim.taken.text("/bin/sh"), 0, 0]),
         (libc::SYS_execveat, |victim| vec![victim.incoming, victim.taken.text("x"), 0, 0]),
         (libc::SYS_clone, |_| vec![0]),
+        (libc::SYS_clone, |_| vec![flags(SIBLING)]),
         (libc::SYS_clone3, |victim| vec![victim.taken.room(), 64]),
         (libc::SYS_fork, |_| vec![]),
         (libc::SYS_vfork, |_| vec![]),
@@ -385,6 +391,11 @@ fn a_session_starts_nothing_and_speaks_to_nobody() {
         (libc::SYS_chroot, |victim| vec![victim.taken.text("/")]),
         (libc::SYS_setuid, |_| vec![0]),
         (libc::SYS_setrlimit, |victim| vec![6, victim.taken.room()]),
+        (libc::SYS_prlimit64, |_| vec![0, 6]),
+        (libc::SYS_seccomp, |_| vec![1]),
+        (libc::SYS_landlock_restrict_self, |_| vec![0, 0]),
+        (libc::SYS_dup3, |_| vec![0, flags(HANDOVER)]),
+        (libc::SYS_getpid, |_| vec![]),
     ]);
 }
 

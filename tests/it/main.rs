@@ -36,6 +36,8 @@ mod recipients;
 mod spares;
 mod starting;
 mod superservers;
+#[cfg(target_arch = "x86_64")]
+mod template;
 
 use libtest_mimic::{Arguments, Trial};
 use smap_tests::needs::Test;
@@ -68,6 +70,8 @@ fn main() {
         confinement::tests(),
         #[cfg(target_arch = "x86_64")]
         inside::tests(),
+        #[cfg(target_arch = "x86_64")]
+        template::tests(),
         superservers::tests(),
         clients::tests(),
         corpus::tests(),

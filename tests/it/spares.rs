@@ -23,26 +23,50 @@ tests! {
     those_that_wait_end_with_a_listener_that_is_killed;
     a_new_table_is_for_the_next_client_whoever_waits;
     the_session_of_a_client_that_was_handed_over_counts;
+    no_library_that_looks_users_up_is_forked_with_each_session: [Root];
 }
 
+/// How many are to wait.
+pub(crate) const SPARES: usize = 4;
+
 /// Those that wait for a client, as many as there are to be.
-fn waiting(listener: &Listener) -> BTreeSet<Pid> {
-    const SPARES: usize = 4;
-    let listener = listener.process.pid();
+pub(crate) fn waiting(listener: &Listener) -> BTreeSet<Pid> {
     eventually("processes wait", || {
-        let children = fs::read_to_string(format!("/proc/{listener}/task/{listener}/children")).ok()?;
-        let children = children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()));
-        let waiting: BTreeSet<Pid> = children.filter(|pid| is_filtered(*pid)).collect();
+        let waiting = filtered_twice(listener);
         (waiting.len() == SPARES).then_some(waiting)
     })
 }
 
-/// The last wall is up.
-fn is_filtered(pid: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("\nSeccomp:\t2\n"))
+/// Those that wait, and sessions that did.
+pub(crate) fn filtered_twice(listener: &Listener) -> BTreeSet<Pid> {
+    children(listener).into_iter().filter(|pid| filters(*pid) == 2).collect()
 }
 
-fn is_gone(pid: Pid) -> bool {
+/// The process that makes them, when all of them wait.
+pub(crate) fn template(listener: &Listener) -> Pid {
+    let _all = waiting(listener);
+    template_among(listener)
+}
+
+/// The process that makes them, while it makes none and no session was forked by the listener itself.
+pub(crate) fn template_among(listener: &Listener) -> Pid {
+    children(listener).into_iter().find(|pid| filters(*pid) == 1).expect("it is there")
+}
+
+fn children(listener: &Listener) -> Vec<Pid> {
+    let listener = listener.process.pid();
+    let children = fs::read_to_string(format!("/proc/{listener}/task/{listener}/children")).unwrap();
+    children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+/// How many filters of system calls a process has: what a template makes has the template's, and a session's.
+pub(crate) fn filters(pid: Pid) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    count.map_or(0, |count| count.trim().parse().unwrap())
+}
+
+pub(crate) fn is_gone(pid: Pid) -> bool {
     !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
@@ -133,4 +157,18 @@ fn the_session_of_a_client_that_was_handed_over_counts() {
     let _client = listener.client();
     assert!(waited.contains(&session_of(&listener)));
     Client::connect(listener.address()).expect("421 4.3.2 ");
+}
+
+fn no_library_that_looks_users_up_is_forked_with_each_session() {
+    let gateway = Gateway::new("");
+    let listener = gateway.listen();
+    let assert_has_none = || {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", listener.process.pid())).unwrap();
+        assert!(!maps.contains("/libnss_"), "{maps}");
+    };
+    assert_has_none();
+    gateway.write_table("");
+    listener.process.signal(Signal::SIGHUP);
+    let _said = listener.process.wait_for_log(|line| line.contains("the table was read again"));
+    assert_has_none();
 }

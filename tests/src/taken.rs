@@ -131,13 +131,17 @@ impl Taken {
         }
     }
 
-    /// The filter that was put around it last.
+    /// What was put around it.
     ///
     /// # Panics
-    /// It has none, or this kernel does not tell.
+    /// Nothing was, or this kernel does not tell.
     #[must_use]
     pub fn filter(&self) -> Filter {
-        Filter(get_filter(self.pid).expect("the kernel has CONFIG_CHECKPOINT_RESTORE"))
+        let mut programs = vec![get_filter(self.pid, 0).expect("the kernel has CONFIG_CHECKPOINT_RESTORE")];
+        while let Ok(program) = get_filter(self.pid, programs.len()) {
+            programs.push(program);
+        }
+        Filter(programs)
     }
 }
 
@@ -169,12 +173,13 @@ fn result(rax: u64) -> Outcome {
     }
 }
 
+/// One of its filters; the first is the one that was put around it first.
 #[expect(unsafe_code, reason = "nix does not know this request")]
-fn get_filter(pid: Pid) -> nix::Result<Vec<libc::sock_filter>> {
+fn get_filter(pid: Pid, index: usize) -> nix::Result<Vec<libc::sock_filter>> {
     const PTRACE_SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
     let get = |buffer: *mut libc::sock_filter| {
         // SAFETY: with a null pointer the kernel only counts; the buffer below has room for what it counted.
-        Errno::result(unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER, pid.as_raw(), 0, buffer) })
+        Errno::result(unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER, pid.as_raw(), index, buffer) })
     };
     let length = usize::try_from(get(std::ptr::null_mut())?).unwrap();
     let mut program = vec![libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; length];
@@ -182,8 +187,9 @@ fn get_filter(pid: Pid) -> nix::Result<Vec<libc::sock_filter>> {
     Ok(program)
 }
 
-/// A filter of system calls, as the kernel has it.
-pub struct Filter(Vec<libc::sock_filter>);
+/// The filters of a process's system calls, as the kernel has them, in the order in which they were put around it: a
+/// call has to get through all.
+pub struct Filter(Vec<Vec<libc::sock_filter>>);
 
 impl Filter {
     /// Whether this call gets through it: tried by a process of its own.
@@ -193,15 +199,16 @@ impl Filter {
     #[must_use]
     #[expect(unsafe_code, reason = "a process that may be killed is a forked one")]
     pub fn lets_through(&self, number: u64, arguments: [u64; 6]) -> bool {
-        let program = libc::sock_fprog {
-            len: u16::try_from(self.0.len()).unwrap(),
-            filter: self.0.as_ptr().cast_mut(),
+        let program = |program: &Vec<libc::sock_filter>| libc::sock_fprog {
+            len: u16::try_from(program.len()).unwrap(),
+            filter: program.as_ptr().cast_mut(),
         };
+        let programs: Vec<libc::sock_fprog> = self.0.iter().map(program).collect();
         // SAFETY: the child does nothing but system calls.
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
                 // SAFETY: it ends in it.
-                unsafe { try_it(&program, number, arguments) }
+                unsafe { try_it(&programs, number, arguments) }
             }
             ForkResult::Parent { child } => {
                 let end = waitpid(child, None).unwrap();
@@ -215,7 +222,7 @@ impl Filter {
 /// # Safety
 /// To be called in a forked child.
 #[expect(unsafe_code, reason = "system calls as they are")]
-unsafe fn try_it(program: &libc::sock_fprog, number: u64, [a, b, c, d, e, f]: [u64; 6]) -> ! {
+unsafe fn try_it(programs: &[libc::sock_fprog], number: u64, [a, b, c, d, e, f]: [u64; 6]) -> ! {
     // What waits for ever has got through.
     let soon = libc::itimerval {
         it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
@@ -224,8 +231,12 @@ unsafe fn try_it(program: &libc::sock_fprog, number: u64, [a, b, c, d, e, f]: [u
     // SAFETY: system calls with memory of our own; what `number` does, the child does to itself.
     unsafe {
         libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, &raw const soon, 0);
+        // The first must let the call through that puts the next one up.
+        let put = |program: *const libc::sock_fprog| {
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, program) == 0
+        };
         let taken = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const *program) == 0;
+            && programs.iter().all(|program| put(&raw const *program));
         if !taken {
             libc::_exit(99);
         }

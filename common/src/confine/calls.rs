@@ -75,6 +75,23 @@ const OF_SESSION: &[(Number, When)] = &[
     (libc::SYS_exit_group, When::Always),
 ];
 
+/// A process from which sessions are forked.
+pub const TEMPLATE: Calls = Calls(&[OF_SESSION, OF_TEMPLATE]);
+
+/// How it forks: what it makes is its sibling.
+pub(super) const SIBLING: libc::c_int = libc::CLONE_PARENT | libc::SIGCHLD;
+
+const OF_TEMPLATE: &[(Number, When)] = &[
+    (libc::SYS_clone, When::ForksSibling),
+    // A new session closes its last doors.
+    (libc::SYS_dup3, When::ToHandover),
+    (libc::SYS_getpid, When::Always),
+    (libc::SYS_prlimit64, When::LimitsOwnProcesses),
+    (libc::SYS_landlock_restrict_self, When::Always),
+    (libc::SYS_prctl, When::NoNewPrivileges),
+    (libc::SYS_seccomp, When::AddsFilter),
+];
+
 /// smapd's own process, and its threads: programs are another's business.
 pub const DELIVERY: Calls = Calls(&[LOOP, OF_DELIVERY]);
 
@@ -169,6 +186,16 @@ pub enum When {
     CreatesOnly,
     /// On [`HANDOVER`] only.
     OnHandover,
+    /// `dup3` to [`HANDOVER`] only.
+    ToHandover,
+    /// `clone` as [`SIBLING`] says.
+    ForksSibling,
+    /// `prlimit64` of how many processes this process's user may have.
+    LimitsOwnProcesses,
+    /// `prctl` that takes the way to privileges away.
+    NoNewPrivileges,
+    /// `seccomp` that adds a filter to this thread.
+    AddsFilter,
     /// `mmap` and `mprotect` of memory that is not code.
     NotExecutable,
     /// `socket` for TCP, or of the machine: Landlock judges connections of TCP, and no datagram or other stream.
@@ -188,6 +215,11 @@ impl When {
             Self::Always => Ok(Vec::new()),
             Self::CreatesOnly => Ok(vec![rule(&[is(2, CREATE_ONLY.bits())])?]),
             Self::OnHandover => Ok(vec![rule(&[is(0, HANDOVER)])?]),
+            Self::ToHandover => Ok(vec![rule(&[is(1, HANDOVER)])?]),
+            Self::ForksSibling => Ok(vec![rule(&[is(0, SIBLING)])?]),
+            Self::LimitsOwnProcesses => Ok(vec![rule(&[is(0, 0), is(1, NPROC)])?]),
+            Self::NoNewPrivileges => Ok(vec![rule(&[is(0, libc::PR_SET_NO_NEW_PRIVS)])?]),
+            Self::AddsFilter => Ok(vec![rule(&[is(0, SET_MODE_FILTER), is(1, 0)])?]),
             Self::NotExecutable => Ok(vec![rule(&[has(2, libc::PROT_EXEC, 0)])?]),
             Self::NotFastOpen { flags } => Ok(vec![rule(&[has(flags, libc::MSG_FASTOPEN, 0)])?]),
             Self::InternetSocket => [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
@@ -209,6 +241,11 @@ impl When {
 
 /// The type of a socket, without the flags that may be added to it: Linux's own mask.
 const SOCKET_TYPE: libc::c_int = 0xf;
+
+/// Constants that the C library has as numbers without a sign.
+const NPROC: libc::c_int = 6;
+const SET_MODE_FILTER: libc::c_int = 1;
+const _: () = assert!(libc::RLIMIT_NPROC == 6 && libc::SECCOMP_SET_MODE_FILTER == 1);
 
 /// What must hold of an argument: its index, the comparison, the value.
 type Condition = (u8, SeccompCmpOp, libc::c_int);
@@ -267,7 +304,7 @@ mod tests {
 
     #[test]
     fn no_call_is_listed_twice() {
-        for calls in [SESSION, DELIVERY, LOOKUP] {
+        for calls in [SESSION, TEMPLATE, DELIVERY, LOOKUP] {
             let mut numbers: Vec<Number> = calls.iter().map(|(call, _)| call).collect();
             let listed = numbers.len();
             numbers.sort_unstable();

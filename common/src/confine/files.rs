@@ -4,14 +4,16 @@
 //! has less of Landlock, it gives what it has, and says what is missing. By the crate of its authors, which knows
 //! what each kernel can.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
-    PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
 };
+use nix::errno::Errno;
+use nix::unistd::close;
 
 use super::{ConfineError, Missing, Step, refuse};
 
@@ -56,7 +58,34 @@ impl Reach {
 
 /// smap: files may be created and written in `incoming`, and nothing else.
 pub(super) fn to_creating_in(incoming: BorrowedFd<'_>) -> Result<Landlocked, ConfineError> {
-    restrict(&[(incoming, AccessFs::MakeReg | AccessFs::WriteFile)], Some(&[]))
+    enforce(creating_in(incoming)?)
+}
+
+/// The same, and the domain of one more process, below this one's.
+pub(super) fn to_creating_in_twice(incoming: BorrowedFd<'_>) -> Result<(Landlocked, Once), ConfineError> {
+    let rules = creating_in(incoming)?;
+    let again = rules.try_clone().step("Landlock")?;
+    Ok((enforce(rules)?, Once(again.into())))
+}
+
+fn creating_in(incoming: BorrowedFd<'_>) -> Result<RulesetCreated, ConfineError> {
+    ruleset(&[(incoming, AccessFs::MakeReg | AccessFs::WriteFile)], Some(&[]))
+}
+
+/// Rules that are to be entered by one process; none where the kernel has no Landlock.
+#[derive(Debug)]
+pub(super) struct Once(Option<OwnedFd>);
+
+impl Once {
+    /// Enters them, by no call but the one that this takes: a process whose filter is up already can do it.
+    #[expect(unsafe_code, reason = "the crate sets up first what this process has")]
+    pub(super) fn enter(self) -> Result<(), ConfineError> {
+        let Some(rules) = self.0 else { return Ok(()) };
+        // SAFETY: landlock_restrict_self(2) takes two numbers and touches no memory of ours.
+        let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) };
+        Errno::result(entered).step("Landlock")?;
+        close(rules).step("Landlock")
+    }
 }
 
 /// `smap-lookup`: what lies in these folders may be read, and hosts be connected to at these ports.
@@ -64,7 +93,7 @@ pub(super) fn to_reading(folders: &[&str], ports: &[u16]) -> Result<Landlocked, 
     let folders: Vec<PathFd> = folders.iter().filter_map(|path| PathFd::new(path).ok()).collect();
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let rules: Vec<Rule<'_>> = folders.iter().map(|folder| (folder.as_fd(), read)).collect();
-    restrict(&rules, Some(ports))
+    enforce(ruleset(&rules, Some(ports))?)
 }
 
 /// A folder, and what may be done in it.
@@ -79,27 +108,29 @@ pub(super) fn to(reach: &Reach) -> Result<Landlocked, ConfineError> {
     let folders = folders.iter().map(|folder| (folder.as_fd(), everything));
     let read = read.iter().map(|folder| (folder.as_fd(), AccessFs::ReadFile.into()));
     let rules: Vec<Rule<'_>> = folders.chain(read).collect();
-    restrict(&rules, Some(&reach.ports))
+    enforce(ruleset(&rules, Some(&reach.ports))?)
 }
 
-/// Landlock: these folders, connections to these ports (`None`: any), and nothing else that Landlock knows of, for
-/// this thread and all that it starts.
-fn restrict(folders: &[Rule<'_>], ports: Option<&[u16]>) -> Result<Landlocked, ConfineError> {
+/// Landlock: these folders, connections to these ports (`None`: any), and nothing else that Landlock knows of.
+fn ruleset(folders: &[Rule<'_>], ports: Option<&[u16]>) -> Result<RulesetCreated, ConfineError> {
     let net = if ports.is_some() { AccessNet::from_all(LANDLOCK) } else { BitFlags::EMPTY };
     let folders =
         folders.iter().map(|(folder, access)| Ok::<_, RulesetError>(PathBeneath::new(folder, *access)));
     let ports = ports.into_iter().flatten().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
     let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
-    let status = rules
+    rules
         .handle_access(AccessFs::from_all(LANDLOCK))
         .and_then(|rules| if net.is_empty() { Ok(rules) } else { rules.handle_access(net) })
         .and_then(|rules| rules.scope(Scope::from_all(LANDLOCK)))
         .and_then(Ruleset::create)
         .and_then(|rules| rules.add_rules(folders))
         .and_then(|rules| rules.add_rules::<_, _, _, RulesetError>(ports))
-        .and_then(landlock::RulesetCreated::restrict_self)
-        .step("Landlock")?;
-    root_is_closed(Landlocked::of(&status))
+        .step("Landlock")
+}
+
+/// For this thread and all that it starts.
+fn enforce(rules: RulesetCreated) -> Result<Landlocked, ConfineError> {
+    root_is_closed(Landlocked::of(&rules.restrict_self().step("Landlock")?))
 }
 
 /// Where Landlock is all there, what it must forbid is forbidden.

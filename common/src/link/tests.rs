@@ -12,7 +12,7 @@ fn a_packet_arrives_whole_with_its_descriptor() {
     drop(writer);
     let parcel = theirs.receive().unwrap().unwrap();
     assert_eq!(parcel.packet, [7; MAX_PACKET]);
-    nix::unistd::write(parcel.descriptor.unwrap(), b"x").unwrap();
+    write(parcel.descriptor.unwrap(), b"x").unwrap();
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert_eq!(text, "x");

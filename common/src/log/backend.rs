@@ -50,6 +50,14 @@ pub fn settle() {
     SETTLED.store(std::process::id(), Ordering::Relaxed);
 }
 
+/// How often the log was opened again.
+static REOPENED: AtomicU32 = AtomicU32::new(0);
+
+/// Changes when the log is opened again: processes that settled before have the old one.
+pub fn reopened() -> u32 {
+    REOPENED.load(Ordering::Relaxed)
+}
+
 fn process() -> u32 {
     match SETTLED.load(Ordering::Relaxed) {
         0 => std::process::id(),
@@ -136,6 +144,7 @@ impl SyslogState {
         }
         self.last_try = Instant::now();
         if let Ok(socket) = connect_to_syslogd() {
+            REOPENED.fetch_add(1, Ordering::Relaxed);
             self.socket = Some(socket);
         }
         self.try_send(packet)

@@ -111,9 +111,9 @@ impl Listener<'_> {
             self.read_signals()?;
             if ready.is_empty()
                 && self.next_spare().is_some_and(|next| next <= Instant::now())
-                && let Some(link) = self.make_spare()
+                && let Some(link) = self.make_spares()
             {
-                self.become_child(Child::Spare(link));
+                self.become_child(Child::Template(link));
             }
             for index in ready {
                 if let Some(caller) = self.accept(index) {
@@ -214,13 +214,22 @@ impl Listener<'_> {
         self.spares.next().filter(|_| self.stopping.is_none())
     }
 
-    /// Forks a process for a client to come; in the new process it gives the link on which that one will come.
-    fn make_spare(&mut self) -> Option<Link> {
-        let made = Link::pair().and_then(|pair| Ok((pair, fork_session()?)));
+    /// Has processes made for clients to come, by a template, which is forked where there is none: in it this gives
+    /// the link on which it will be asked.
+    fn make_spares(&mut self) -> Option<Link> {
+        if self.spares.have_old_log() {
+            self.spares = Spares::new();
+        }
+        if self.spares.has_template() {
+            self.spares.ask();
+            return None;
+        }
+        let made = Link::pair().and_then(|pair| Ok((pair, fork_child()?)));
         match made {
             Ok(((_, theirs), ForkResult::Child)) => Some(theirs),
             Ok(((ours, _), ForkResult::Parent { child })) => {
-                self.spares.add(child, ours);
+                self.spares.made_by(child, ours);
+                self.spares.ask();
                 None
             }
             // Whoever comes gets a process of his own, or is told that there is no room.
@@ -257,7 +266,7 @@ impl Listener<'_> {
             self.sessions.add(pid, host);
             return None;
         }
-        match fork_session() {
+        match fork_child() {
             Ok(ForkResult::Child) => return Some(caller),
             Ok(ForkResult::Parent { child }) => self.sessions.add(child, host),
             Err(errno) => {
@@ -315,7 +324,7 @@ impl Listener<'_> {
         // A session that is told to end may end at any moment: what it has not acknowledged is not lost.
         let _stays_deaf = SigSet::all().thread_unblock();
         match child {
-            Child::Spare(link) => one::spare(&prepared, link),
+            Child::Template(link) => one::template(&prepared, link),
             Child::Session(caller) => one::forked(&prepared, &caller),
         }
     }
@@ -323,14 +332,14 @@ impl Listener<'_> {
 
 /// What a forked process has.
 enum Child {
-    /// Nobody yet, and where a client will come from.
-    Spare(Link),
+    /// Nobody ever: it makes those that a client is handed to, and this is where it is asked.
+    Template(Link),
     /// A client.
     Session(Caller),
 }
 
 #[expect(unsafe_code, reason = "there is no other way to a new process without a new program")]
-fn fork_session() -> nix::Result<ForkResult> {
+fn fork_child() -> nix::Result<ForkResult> {
     // SAFETY: the listener has one thread, so the child may do all that its parent might.
     unsafe { fork() }
 }
