@@ -4,7 +4,10 @@
 //! last doors with, each of which only takes something away, and one that makes a process: with exactly the flags that
 //! make it a child of this one's parent, who counts it and hears of its end. Guarantees that a session of it is
 //! [`Confined`] only with the filter of every session, behind which none of these calls is left, and with a Landlock
-//! domain of its own: as far away from the template and from other sessions as one that was confined by itself.
+//! domain of its own: as far away from the template and from other sessions as one that was confined by itself. A
+//! session that is taken over has no call that names another process, and no descriptor that the template has but the
+//! log, `incoming/` and 0 to 2. Nothing is drawn before the fork that two sessions could have in common: random
+//! numbers are asked of the kernel one by one, and the clock has no state.
 
 use nix::errno::Errno;
 use nix::sys::resource::Resource;

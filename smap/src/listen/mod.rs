@@ -2,7 +2,8 @@
 //!
 //! Decides who is too many. Guarantees that a session has a process of its own, which is confined before it
 //! reads, and that neither a new table nor the end of the listener disturbs a session in progress. A few of these
-//! processes are made before their clients come: confinement takes longer than all else until the greeting.
+//! processes are made before their clients come, by a template: confinement takes longer than all else until the
+//! greeting.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
