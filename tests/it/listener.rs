@@ -50,7 +50,8 @@ fn the_log_tells_a_session_in_its_classic_words() {
     let said = |words: &str| listener.process.log().iter().any(|line| line.contains(words));
     assert!(said("]: connect host=unknown/127.0.0.1 id="), "{:#?}", listener.process.log());
     let accepted = format!(
-        "id={} host=unknown/127.0.0.1 bytes=7 from=<a@sender.example> to=<b@example.com>,<c@example.com>",
+        "id={} host=unknown/127.0.0.1 bytes=7 helo=client.example from=<a@sender.example> \
+         to=<b@example.com>,<c@example.com> rule=domain@",
         id_of(&reply)
     );
     assert!(said(&accepted), "{:#?}", listener.process.log());

@@ -14,6 +14,7 @@ tests! {
     a_row_of_the_virtusertable_says_no_in_its_own_words;
     a_name_at_home_is_an_alias_or_a_user_of_this_machine;
     a_call_out_is_believed;
+    whom_no_call_out_can_tell_of_may_be_let_in;
     whom_nobody_can_tell_of_may_come_back;
     a_smap_lookup_that_hangs_up_is_asked_nothing_more;
     a_virtusertable_and_a_mailertable_name_domains_of_ours;
@@ -143,6 +144,13 @@ fn a_call_out_is_believed() {
             ("ann@example.com", "250 "),
         ],
     );
+}
+
+fn whom_no_call_out_can_tell_of_may_be_let_in() {
+    let lines = "smap: recipients example.com callout\nsmap: recipients gw.example.com passwd\n\
+                 smap: callout-outage accept\n";
+    let listener = gateway(lines, &[]).listen();
+    assert_said(&mut sender(&listener), &[("jim@example.com", "250 "), ("jim@gw.example.com", "451 4.4.3 ")]);
 }
 
 fn whom_nobody_can_tell_of_may_come_back() {

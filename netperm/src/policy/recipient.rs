@@ -5,7 +5,7 @@ use smap_common::address::{Address, Domain};
 use super::relay::relay;
 use super::{Facts, Question, Reason, Verdict};
 use crate::recipients::{self, Exists};
-use crate::schema::Smap;
+use crate::schema::{Outage, Smap};
 
 /// Whether a recipient is accepted: mail for him has to be taken from this client, and then he has to exist.
 /// `hostname` is our own name, from the table or the system.
@@ -23,6 +23,11 @@ pub fn recipient<'a>(
         Exists::Yes(recipients::Reason::NoLine | recipients::Reason::Postmaster) => relayed,
         Exists::Yes(reason) => Verdict::Permit(Reason::Exists(reason)),
         Exists::No(reason) => Verdict::Refuse(Reason::Exists(reason)),
+        Exists::NotNow(reason @ recipients::Reason::Failed(_, recipients::Question::CallOut(_), _))
+            if smap.callout_outage == Outage::Accept =>
+        {
+            Verdict::Permit(Reason::Exists(reason))
+        }
         Exists::NotNow(reason) => Verdict::NotNow(Reason::Exists(reason)),
         Exists::Ask(question, line) => Verdict::Ask(
             Question::Exists(question.clone()),
