@@ -121,8 +121,10 @@ pub enum Event<'a> {
     Delivery {
         /// The message.
         id: QueueId,
-        /// The recipient.
-        to: &'a Address,
+        /// The recipient, in angle brackets where it is an address.
+        to: &'a dyn Display,
+        /// In whose place he stands.
+        original: Option<&'a Address>,
         /// The kind of transport.
         transport: &'a str,
         /// Whom it was given to; empty where there was nobody.
@@ -137,6 +139,17 @@ pub enum Event<'a> {
         dsn: Status,
         /// What the other side said, or we say of it.
         reply: &'a str,
+    },
+    /// A recipient stands for others.
+    Expanded {
+        /// The message.
+        id: QueueId,
+        /// The recipient.
+        to: &'a Address,
+        /// For so many.
+        count: usize,
+        /// The row that says so.
+        rule: &'a str,
     },
     /// A notification was made.
     Notified {
@@ -313,6 +326,7 @@ impl Event<'_> {
             | Self::Shadow { .. }
             | Self::Exiting { .. }
             | Self::Delivery { .. }
+            | Self::Expanded { .. }
             | Self::Notified { .. }
             | Self::Removed { .. }
             | Self::Ordered { .. }
@@ -356,6 +370,9 @@ impl Event<'_> {
                 format!("exiting host={host} bytes={bytes} messages={messages}{why}")
             }
             Self::Delivery { .. } | Self::CallOut { .. } => self.outcome(),
+            Self::Expanded { id, to, count, rule } => {
+                format!("id={id} to=<{}> expanded={count} rule={}", Escaped(to), Escaped(rule))
+            }
             Self::Notified { id, notification, to } => {
                 format!("id={id} notification={notification} to=<{}>", Escaped(to))
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use smap_common::address::{Address, Domain};
+use smap_common::address::{Address, Domain, ReversePath};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::{Envelope, Greeting};
 use smap_common::spool::Message;
@@ -40,6 +40,8 @@ pub struct Content {
     trace: String,
     /// Whom the trace names as the one that it was delivered to.
     stamped: Option<Address>,
+    /// Who sent it, as its mailbox is told.
+    sender: ReversePath,
     message: Arc<Message>,
     needs: Known,
 }
@@ -55,7 +57,8 @@ impl Content {
     }
 
     fn new(trace: String, message: &Arc<Message>) -> Self {
-        Self { trace, stamped: None, message: Arc::clone(message), needs: Known::default() }
+        let sender = message.envelope.mail.sender.clone();
+        Self { trace, stamped: None, sender, message: Arc::clone(message), needs: Known::default() }
     }
 
     /// The same, with what other deliveries of the message know of it.
@@ -66,14 +69,16 @@ impl Content {
 
     /// For a mailbox: under `Return-Path:` (RFC 5321 section 4.4) and `Delivered-To:` too.
     #[must_use]
-    pub fn delivered(message: &Arc<Message>, hostname: &Domain, to: &Address) -> Self {
-        let envelope = &message.envelope;
-        let trace = format!(
-            "Return-Path: {}\r\nDelivered-To: {to}\r\n{}",
-            envelope.mail.sender,
-            received(envelope, hostname)
-        );
-        Self { stamped: Some(to.clone()), ..Self::new(trace, message) }
+    pub fn delivered(message: &Arc<Message>, hostname: &Domain, sender: ReversePath, to: &Address) -> Self {
+        let received = received(&message.envelope, hostname);
+        let trace = format!("Return-Path: {sender}\r\nDelivered-To: {to}\r\n{received}");
+        Self { stamped: Some(to.clone()), sender, ..Self::new(trace, message) }
+    }
+
+    /// Who sent it, as its mailbox is told.
+    #[must_use]
+    pub fn sender(&self) -> &ReversePath {
+        &self.sender
     }
 
     /// The header fields of ours, CRLF lines.

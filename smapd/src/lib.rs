@@ -13,6 +13,7 @@ pub mod control;
 pub mod delivery;
 pub mod engine;
 pub mod exchangers;
+pub mod expansion;
 pub mod lookup;
 pub mod notify;
 pub mod plan;

@@ -45,6 +45,8 @@ pub enum Kind {
     Delivered,
     /// It went on to somebody who tells nothing.
     Relayed,
+    /// It went on to all whom its recipient stands for.
+    Expanded,
     /// It was not delivered yet.
     Delayed {
         /// When it is given up.
@@ -58,7 +60,7 @@ impl Kind {
     pub fn is_wanted(self, notify: Notify) -> bool {
         match self {
             Self::Failed => notify.on_failure(),
-            Self::Delivered | Self::Relayed => notify.on_success(),
+            Self::Delivered | Self::Relayed | Self::Expanded => notify.on_success(),
             Self::Delayed { .. } => notify.on_delay(),
         }
     }
@@ -86,7 +88,9 @@ impl Returned {
         match (kind, said) {
             (Kind::Failed, None) if length <= SMALL => Self::Full,
             (Kind::Failed, Some(Return::Full)) if length <= MOST => Self::Full,
-            (Kind::Failed | Kind::Delivered | Kind::Relayed | Kind::Delayed { .. }, _) => Self::Headers,
+            (Kind::Failed | Kind::Delivered | Kind::Relayed | Kind::Expanded | Kind::Delayed { .. }, _) => {
+                Self::Headers
+            }
         }
     }
 }
@@ -98,8 +102,10 @@ pub struct Notice<'a> {
     pub kind: Kind,
     /// To what.
     pub original: &'a Message,
-    /// Who is told: the [`addressee`].
+    /// Who is told: the [`addressee`], or the owner of a list.
     pub to: &'a Address,
+    /// It is the owner of a list: what the sender has wished for is nothing to him (RFC 3461 section 5.2.7.3).
+    pub for_owner: bool,
     /// For whom it happened, each with its last mark; those whose [`Notify`] wants it.
     pub recipients: Vec<(&'a Recipient, &'a Mark)>,
     /// The id of the notification. Made after the message came in, so that nothing in that can hold the
@@ -151,7 +157,8 @@ impl<'a> Notice<'a> {
         let Message { envelope: original, body } = self.original;
         let header = header(body)?;
         let utf8 = self.has_utf8_address() || (original.mail.parameters.smtputf8 && !header.is_ascii());
-        let quote = match Returned::decide(self.kind, original.mail.parameters.ret, body.length()) {
+        let wished = original.mail.parameters.ret.filter(|_| !self.for_owner);
+        let quote = match Returned::decide(self.kind, wished, body.length()) {
             Returned::Full => Quote::Full(body),
             Returned::Headers => Quote::Header(header),
         };
@@ -202,12 +209,15 @@ impl Text<'_, '_> {
     }
 
     fn header(&self) -> String {
-        let Notice { kind, to, id, hostname, now, .. } = self.notice;
+        let Notice { kind, to, id, hostname, now, for_owner, .. } = self.notice;
         let subject = match kind {
+            Kind::Failed if *for_owner => "A message to your list could not be delivered",
+            Kind::Delayed { .. } if *for_owner => "A message to your list is delayed",
             Kind::Failed if self.is_for_administrator() => "A notification could not be delivered",
             Kind::Failed => "Your message could not be delivered",
             Kind::Delivered => "Your message was delivered",
             Kind::Relayed => "Your message was relayed",
+            Kind::Expanded => "Your message was passed on to several recipients",
             Kind::Delayed { .. } => "Your message is delayed",
         };
         format!(
@@ -252,7 +262,11 @@ impl Text<'_, '_> {
     fn greeting(&self) -> String {
         let Envelope { id, arrived, .. } = &self.notice.original.envelope;
         let hostname = self.notice.hostname;
-        let which = if self.is_for_administrator() { "a message without a sender" } else { "your message" };
+        let which = match self.notice.for_owner {
+            _ if self.is_for_administrator() => "a message without a sender",
+            true => "a message to a list of yours",
+            false => "your message",
+        };
         format!(
             "This is the mail system at {hostname}. It writes about {which} of {}, which is known here as {id}.",
             date(*arrived)
@@ -270,6 +284,7 @@ impl Text<'_, '_> {
             Kind::Failed => format!("It could not be delivered to {whom}:"),
             Kind::Delivered => format!("It was delivered to {whom}:"),
             Kind::Relayed => format!("It was passed on for {whom}:"),
+            Kind::Expanded => format!("It was passed on to all for whom {whom} stands:"),
             Kind::Delayed { .. } => format!("It could not be delivered to {whom} yet:"),
         }
     }
@@ -296,6 +311,7 @@ impl Text<'_, '_> {
                 .to_owned(),
             Kind::Delivered => "You asked to be told.".to_owned(),
             Kind::Relayed => "You asked to be told. Whoever has it now may not tell you what becomes of it.".to_owned(),
+            Kind::Expanded => "You asked to be told. You will hear of those who cannot be reached.".to_owned(),
             Kind::Delayed { until } => format!(
                 "There is no need to send it again: it will be tried until {}. You will hear of it if it could \
                  not be delivered by then.",
@@ -305,12 +321,13 @@ impl Text<'_, '_> {
     }
 
     fn for_programs(&self) -> String {
-        let Notice { hostname, original, recipients, .. } = self.notice;
+        let Notice { hostname, original, recipients, for_owner, .. } = self.notice;
         let content_type =
             if self.utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
         let mut text = self.part("Delivery report", content_type, self.utf8);
         text += &format!("Reporting-MTA: dns; {hostname}\r\n");
-        if let Some(envid) = original.envelope.mail.parameters.envid.as_ref().and_then(|id| id.decoded()) {
+        let envid = original.envelope.mail.parameters.envid.as_ref().filter(|_| !for_owner);
+        if let Some(envid) = envid.and_then(|id| id.decoded()) {
             text += &format!("Original-Envelope-Id: {envid}\r\n");
         }
         text += &format!("Arrival-Date: {}\r\n", date(original.envelope.arrived));
@@ -332,6 +349,7 @@ impl Text<'_, '_> {
             Kind::Failed => "failed",
             Kind::Delivered => "delivered",
             Kind::Relayed => "relayed",
+            Kind::Expanded => "expanded",
             Kind::Delayed { .. } => "delayed",
         };
         text += &format!(
@@ -346,7 +364,7 @@ impl Text<'_, '_> {
         }
         text += &format!("Last-Attempt-Date: {}\r\n", date(mark.at));
         match self.notice.kind {
-            Kind::Failed | Kind::Delivered | Kind::Relayed => text,
+            Kind::Failed | Kind::Delivered | Kind::Relayed | Kind::Expanded => text,
             Kind::Delayed { until } => text + &format!("Will-Retry-Until: {}\r\n", date(until)),
         }
     }

@@ -7,17 +7,19 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use netperm::aliases::not_written;
 use netperm::policy::{Route, at_home, route};
 use netperm::site::Site;
 use netperm::transport::{
     ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, SMTP_PORT, Tls, Transport, UnsafeName,
 };
-use smap_common::address::{Address, Domain};
-use smap_common::envelope::Envelope;
+use smap_common::address::{Address, Domain, ReversePath};
 use smap_common::smtp::client::Dialect;
-use smap_common::status::Status;
+use smap_common::spool::{Everyone, Member, One, Target};
+use smap_common::status::{Class, Status};
 
 use crate::delivery::Report;
 use crate::exchangers::{self, Ourselves};
@@ -36,8 +38,10 @@ const PROGRAM_DEADLINE: Duration = Duration::from_secs(1000);
 /// Recipients that go the same way together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Their numbers in the envelope.
+    /// Their numbers.
     pub recipients: Vec<u32>,
+    /// The sender of what they get, in place of the message's own.
+    pub owner: Option<Arc<Address>>,
     /// The kind of transport, for the log.
     pub transport: &'static str,
     /// Where they go.
@@ -53,10 +57,21 @@ pub enum Way {
     Maildir(PathBuf),
     /// To the end of this file.
     Mbox(PathBuf),
+    /// To the end of a file that an alias names.
+    File(SafeFile),
     /// To a program.
     Program(Program),
     /// Nowhere: it is already known how it ends.
     Settled(Report),
+}
+
+/// A file, and the folder that it may not lead out of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SafeFile {
+    /// The file.
+    pub file: PathBuf,
+    /// The folder.
+    pub folder: PathBuf,
 }
 
 /// A program and how it is run.
@@ -107,27 +122,28 @@ pub enum NamedBy {
 
 /// Puts the pending recipients together into jobs. What would lead to `ours` is a loop.
 #[must_use]
-pub fn jobs(site: &Site, ours: &Ourselves, envelope: &Envelope, pending: &[u32]) -> Vec<Job> {
+pub fn jobs(site: &Site, ours: &Ourselves, everyone: Everyone<'_>, pending: &[u32]) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
-    // Where recipients of the same way are gathered: looked up, because an envelope may have any number of them.
-    let mut open: HashMap<Way, usize> = HashMap::new();
+    // Where recipients of the same way are gathered: looked up, because there may be any number of them.
+    let mut open: HashMap<(Way, Option<&Address>), usize> = HashMap::new();
     for &number in pending {
-        let recipient = envelope.recipient(number);
-        let Some(recipient) = recipient else { continue };
-        let (transport, way) = way(site, ours, envelope, &recipient.address);
-        let same = open.get(&way).and_then(|index| jobs.get_mut(*index));
+        let Some(one) = everyone.get(number) else { continue };
+        let (transport, way) = way(site, ours, everyone, &one);
+        let key = (way, one.owner.map(Arc::as_ref));
+        let same = open.get(&key).and_then(|index| jobs.get_mut(*index));
         match same.filter(|job| job.recipients.len() < MAX_RECIPIENTS) {
             Some(job) => job.recipients.push(number),
             None => {
+                let (recipients, way, owner) = (vec![number], key.0.clone(), one.owner.cloned());
                 if way.takes_several() {
-                    open.insert(way.clone(), jobs.len());
+                    open.insert(key, jobs.len());
                 }
-                jobs.push(Job { recipients: vec![number], transport, way });
+                jobs.push(Job { recipients, owner, transport, way });
             }
         }
     }
     for job in &mut jobs {
-        job.complete(envelope);
+        job.complete(everyone);
     }
     jobs
 }
@@ -135,16 +151,16 @@ pub fn jobs(site: &Site, ours: &Ourselves, envelope: &Envelope, pending: &[u32])
 impl Job {
     /// The same job for each recipient alone: what several could not have together, some may have.
     #[must_use]
-    pub fn one_by_one(&self, site: &Site, ours: &Ourselves, envelope: &Envelope) -> Vec<Self> {
-        self.recipients.iter().flat_map(|number| jobs(site, ours, envelope, &[*number])).collect()
+    pub fn one_by_one(&self, site: &Site, ours: &Ourselves, everyone: Everyone<'_>) -> Vec<Self> {
+        self.recipients.iter().flat_map(|number| jobs(site, ours, everyone, &[*number])).collect()
     }
 
     /// A program that takes several recipients gets them as its last arguments.
-    fn complete(&mut self, envelope: &Envelope) {
+    fn complete(&mut self, everyone: Everyone<'_>) {
         let Way::Program(program) = &mut self.way else { return };
         if program.is_sendmail {
-            let addresses = self.recipients.iter().filter_map(|number| envelope.recipient(*number));
-            program.argv.extend(addresses.map(|recipient| recipient.address.to_string()));
+            let all = self.recipients.iter().filter_map(|number| everyone.get(*number));
+            program.argv.extend(all.map(|one| one.address().to_string()));
         }
     }
 }
@@ -153,13 +169,60 @@ impl Way {
     fn takes_several(&self) -> bool {
         match self {
             Self::Relay(_) | Self::Program(_) | Self::Settled(_) => true,
-            Self::Maildir(_) | Self::Mbox(_) => false,
+            Self::Maildir(_) | Self::Mbox(_) | Self::File(_) => false,
         }
     }
 }
 
-/// The way of one recipient.
-fn way(site: &Site, ours: &Ourselves, envelope: &Envelope, address: &Address) -> (&'static str, Way) {
+/// The way of one of them.
+fn way(site: &Site, ours: &Ourselves, everyone: Everyone<'_>, one: &One<'_>) -> (&'static str, Way) {
+    let sender = one.sender(everyone.envelope);
+    match one.member {
+        None | Some((_, Member { to: Target::Mailbox(_), .. })) => routed(site, ours, &sender, one.address()),
+        Some((_, Member { to: Target::Program(words), .. })) => ("prog", program(site, words)),
+        Some((_, Member { to: Target::File(file), .. })) => ("file", safe_file(site, file)),
+        Some((_, Member { to: Target::Nobody, .. })) => {
+            ("discard", Way::Settled(Report::delivered("discarded")))
+        }
+        Some((_, Member { to: Target::Refused(status, text), .. })) => {
+            ("error", Way::Settled(error(*status, text.clone())))
+        }
+    }
+}
+
+/// A program of `safe-programs`, as it is now: no message brings its own.
+fn program(site: &Site, words: &[String]) -> Way {
+    let (Some(folder), Some((name, arguments))) = (&site.smapd.safe_programs, words.split_first()) else {
+        let reply = "the table names no folder of safe-programs";
+        return Way::Settled(Report::deferred(Status::transient(3, 5), reply));
+    };
+    let path = folder.value.0.join(name).display().to_string();
+    Way::Program(Program {
+        argv: std::iter::once(path).chain(arguments.iter().cloned()).collect(),
+        deadline: PROGRAM_DEADLINE,
+        is_sendmail: false,
+    })
+}
+
+/// A file below `safe-files`, as that is now.
+fn safe_file(site: &Site, file: &Path) -> Way {
+    let folder = site.smapd.safe_files.as_ref().map(|folder| folder.value.0.as_path());
+    match (not_written(file, folder), folder) {
+        (None, Some(folder)) => Way::File(SafeFile { file: file.to_owned(), folder: folder.to_owned() }),
+        (what, _) => Way::Settled(Report::deferred(Status::transient(3, 5), what.unwrap_or_default())),
+    }
+}
+
+/// A report of a status and a reply.
+pub fn error(status: Status, reply: String) -> Report {
+    match status.class() {
+        Class::Transient => Report::deferred(status, reply),
+        Class::Success | Class::Permanent => Report::failed(status, reply),
+    }
+}
+
+/// The way of an address.
+fn routed(site: &Site, ours: &Ourselves, sender: &ReversePath, address: &Address) -> (&'static str, Way) {
     let mut address = address.clone();
     for _ in 0..MAX_LOCAL {
         let transport = match route(&site.smapd, &site.hostname, &address) {
@@ -170,7 +233,7 @@ fn way(site: &Site, ours: &Ourselves, envelope: &Envelope, address: &Address) ->
             }
         };
         let Transport::Local(user) = &*transport else {
-            return through(site, ours, envelope, &transport, &address);
+            return through(site, ours, sender, &transport, &address);
         };
         match at_home(&address, user, &site.hostname) {
             Some(local) => address = local,
@@ -183,7 +246,7 @@ fn way(site: &Site, ours: &Ourselves, envelope: &Envelope, address: &Address) ->
 fn through(
     site: &Site,
     ours: &Ourselves,
-    envelope: &Envelope,
+    sender: &ReversePath,
     transport: &Transport,
     address: &Address,
 ) -> (&'static str, Way) {
@@ -200,16 +263,11 @@ fn through(
         Transport::Maildir(template) => ("maildir", mailbox(site, template, address, Way::Maildir)),
         Transport::Mbox(template) => ("mbox", mailbox(site, template, address, Way::Mbox)),
         Transport::Pipe { program, args, timeout } => {
-            ("pipe", pipe(site, envelope, address, &PipeTransport { program, args, timeout: *timeout }))
+            ("pipe", pipe(site, sender, address, &PipeTransport { program, args, timeout: *timeout }))
         }
-        Transport::Sendmail { timeout } => ("sendmail", sendmail(site, envelope, *timeout)),
+        Transport::Sendmail { timeout } => ("sendmail", sendmail(site, sender, *timeout)),
         Transport::Error { status, code, text } => {
-            let reply = format!("{code} {status} {text}");
-            let report = match status.class() {
-                smap_common::status::Class::Transient => Report::deferred(*status, reply),
-                _ => Report::failed(*status, reply),
-            };
-            ("error", Way::Settled(report))
+            ("error", Way::Settled(error(*status, format!("{code} {status} {text}"))))
         }
         Transport::Discard => ("discard", Way::Settled(Report::delivered("discarded"))),
         Transport::Local(_) => {
@@ -299,8 +357,8 @@ fn no_mailbox(unsafe_name: &UnsafeName) -> Way {
     ))
 }
 
-fn pipe(site: &Site, envelope: &Envelope, address: &Address, transport: &PipeTransport<'_>) -> Way {
-    let sender = envelope.mail.sender.address().map(ToString::to_string).unwrap_or_default();
+fn pipe(site: &Site, sender: &ReversePath, address: &Address, transport: &PipeTransport<'_>) -> Way {
+    let sender = sender.address().map(ToString::to_string).unwrap_or_default();
     let names = Names { user: address.local_part(), domain: &domain(site, address), sender: &sender };
     let arguments: Result<Vec<String>, UnsafeName> =
         transport.args.iter().map(|argument| argument.expand(&names)).collect();
@@ -315,14 +373,14 @@ fn pipe(site: &Site, envelope: &Envelope, address: &Address, transport: &PipeTra
 }
 
 /// `-oi`: a line with a dot is no end; `--`: a recipient is no option.
-fn sendmail(site: &Site, envelope: &Envelope, timeout: Option<Duration>) -> Way {
+fn sendmail(site: &Site, sender: &ReversePath, timeout: Option<Duration>) -> Way {
     let Some(program) = &site.smapd.sendmail else {
         return Way::Settled(Report::deferred(
             Status::transient(3, 5),
             "the table names no sendmail program",
         ));
     };
-    let sender = envelope.mail.sender.address().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    let sender = sender.address().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let path = program.0.display().to_string();
     Way::Program(Program {
         argv: [path.as_str(), "-oi", "-f", &sender, "--"].map(str::to_owned).to_vec(),

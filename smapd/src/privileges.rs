@@ -33,6 +33,12 @@ pub fn set_id(site: &Site) -> SetId {
     }
 }
 
+/// The programs that aliases may run.
+fn safe_programs(site: &Site) -> impl Iterator<Item = PathBuf> {
+    let folder = site.smapd.safe_programs.iter().filter_map(|folder| folder.value.0.read_dir().ok());
+    folder.flatten().filter_map(|entry| Some(entry.ok()?.path()))
+}
+
 /// The first program of the table that is set-id.
 #[must_use]
 pub fn set_id_program(site: &Site) -> Option<PathBuf> {
@@ -41,8 +47,6 @@ pub fn set_id_program(site: &Site) -> Option<PathBuf> {
         _ => None,
     });
     let is_set_id = |program: &Path| program.metadata().is_ok_and(|facts| facts.mode() & 0o6000 != 0);
-    pipes
-        .chain(site.smapd.sendmail.iter().map(|program| &program.0))
-        .find(|program| is_set_id(program))
-        .cloned()
+    let named = pipes.chain(site.smapd.sendmail.iter().map(|program| &program.0));
+    named.cloned().chain(safe_programs(site)).find(|program| is_set_id(program))
 }

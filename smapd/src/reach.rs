@@ -1,5 +1,6 @@
 //! What of this machine and its network smapd needs, by its table: the spool, the mailboxes, the ports of its next
-//! hosts, the table itself, its mailertable and the files of TLS. Everything else is closed to it.
+//! hosts, the table itself, the tables that it names, the lists of its aliases and the files of TLS. Everything else is
+//! closed to it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,19 +16,47 @@ pub fn of(site: &Site, table: &Path) -> Reach {
     let transports = || site.smapd.transports().map(|(_, transport)| transport);
     let mut folders = vec![site.layout.root().to_owned(), site.layout.bad().to_owned()];
     folders.extend(transports().filter_map(|transport| transport.mailboxes()).filter_map(existing));
+    folders.extend(safe_files(site).and_then(existing));
     let mut ports: Vec<u16> = site.smapd.ports().collect();
     if site.smapd.relay_host.is_none() {
         ports.push(SMTP_PORT);
     }
     // An editor may put another file in the table's place: its folder is what stays.
-    let mailertable = site.smapd.mailertable.iter().map(|mailertable| mailertable.file());
-    let named = std::iter::once(table).chain(mailertable).filter_map(Path::parent);
+    let named = std::iter::once(table).chain(tables(site)).filter_map(Path::parent);
+    let named = named.chain(lists(site).filter_map(Path::parent).filter(|folder| folder.is_dir()));
     let of_tls = tls::named(site).filter_map(Path::parent).filter(|folder| folder.is_dir());
     let read = outermost(named.chain(of_tls).map(Path::to_owned).collect());
     let folders = outermost(folders);
     ports.sort_unstable();
     ports.dedup();
     Reach { folders, read, ports }
+}
+
+/// The tables that are read again with the table that names them: to smap too, whose part of it is judged as well.
+fn tables(site: &Site) -> impl Iterator<Item = &Path> {
+    let (smap, smapd) = (&site.smap, &site.smapd);
+    let mailertable = smapd.mailertable.iter().map(|table| table.file());
+    let names = smapd.local_host_names.iter().chain(&smap.local_host_names).chain(&smap.relay_domains);
+    let access = smap.access.iter().map(|access| access.file());
+    let virtual_users = smapd.virtusertable.iter().chain(&smap.virtusertable).map(|table| table.file());
+    let aliases = smapd.aliases.iter().chain(&smap.aliases).flat_map(|aliases| aliases.files());
+    let users = smapd.recipients.iter().chain(&smap.recipients).flat_map(|line| line.files());
+    mailertable
+        .chain(names.map(|names| names.file()))
+        .chain(access)
+        .chain(virtual_users)
+        .chain(aliases.map(PathBuf::as_path))
+        .chain(users)
+}
+
+/// The lists of aliases.
+fn lists(site: &Site) -> impl Iterator<Item = &Path> {
+    site.smapd.aliases.iter().flat_map(|aliases| aliases.includes())
+}
+
+/// The folder of the files that aliases name.
+fn safe_files(site: &Site) -> Option<&Path> {
+    site.smapd.safe_files.as_ref().map(|folder| folder.value.0.as_path())
 }
 
 /// The same for a process that begins: the folders that links lead to as well, where a renewed certificate may lie
@@ -58,6 +87,7 @@ fn is_within(inner: &Path, outer: &Path) -> bool {
 /// Folders of mailboxes that are missing, each with the one in which they would be made.
 pub fn missing_folders(site: &Site) -> impl Iterator<Item = (&Path, Option<PathBuf>)> {
     let folders = site.smapd.transports().filter_map(|(_, transport)| transport.mailboxes());
+    let folders = folders.chain(safe_files(site));
     folders.filter(|folder| !folder.is_dir()).map(|folder| (folder, existing(folder)))
 }
 

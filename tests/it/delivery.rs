@@ -8,6 +8,7 @@ mod crowd;
 pub(crate) mod encryption;
 mod fairness;
 mod journal;
+mod lists;
 mod lock;
 mod loops;
 mod mailboxes;
@@ -41,6 +42,7 @@ pub(crate) fn tests() -> Vec<Test> {
         crowd::tests(),
         fairness::tests(),
         journal::tests(),
+        lists::tests(),
         lock::tests(),
         loops::tests(),
         encryption::tests(),

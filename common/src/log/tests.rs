@@ -33,7 +33,8 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
     let to: Address = "\"a> status=sent, x\"@d".parse().unwrap();
     let event = Event::Delivery {
         id: id(),
-        to: &to,
+        to: &format!("<{to}>"),
+        original: None,
         transport: "smtp",
         relay: "evil host",
         tls: Some(Tls { version: "TLSv1.3", cipher: "x status=sent", verify: &"OK" }),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::address::Address;
+
 /// A parameter's value is not what RFC 3461 says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadValue;
@@ -25,6 +27,15 @@ impl Xtext {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Encodes printable ASCII.
+    fn encoded(text: &str) -> Option<Self> {
+        let encode = |byte: u8| match byte {
+            b'!'..=b'~' if !matches!(byte, b'+' | b'=') => char::from(byte).to_string(),
+            _ => format!("+{byte:02X}"),
+        };
+        text.bytes().map(encode).collect::<String>().parse().ok()
     }
 
     /// Decoded for a report: `None` where the hidden octets are not printable ASCII.
@@ -89,6 +100,15 @@ pub struct OriginalRecipient {
 }
 
 impl OriginalRecipient {
+    /// That of a recipient who was given without one; nothing where it has no place in this form.
+    #[must_use]
+    pub fn of(address: &Address) -> Option<Self> {
+        if !address.is_ascii() {
+            return None;
+        }
+        format!("rfc822;{}", Xtext::encoded(&address.to_string())?).parse().ok()
+    }
+
     /// The address type, such as `rfc822`.
     #[must_use]
     pub fn kind(&self) -> &str {
@@ -147,6 +167,16 @@ impl Notify {
         match self {
             Self::Unsaid | Self::Never => false,
             Self::When { success, .. } => success,
+        }
+    }
+
+    /// The same, of one of several who got what was sent to another: of him no success is reported.
+    #[must_use]
+    pub fn without_success(self) -> Self {
+        match self {
+            Self::Unsaid => Self::Unsaid,
+            Self::Never | Self::When { failure: false, delay: false, .. } => Self::Never,
+            Self::When { failure, delay, .. } => Self::When { success: false, failure, delay },
         }
     }
 

@@ -18,6 +18,8 @@
 //! | **committed** | `incoming/ID`, synced, END record last | smapd delivers | the same | smapd delivers it |
 //! | **notification** | `queue/ID`, written and committed there by smapd itself | smapd delivers | the same; or the file without END | smapd delivers it, or removes what has no END |
 //! | **partly delivered** | `incoming/ID` and `queue/ID.state` | smapd delivers the rest | the same, marks of the last second perhaps missing | smapd goes on from the state |
+//! | **expanding** | `incoming/ID` or `queue/ID`, and `queue/ID.state` whose results lack their `EXPANDED` or are not synced | smapd syncs the state and its folder; nobody of the results is delivered to before | the same | smapd reads what is complete, syncs it, and makes anew what is not |
+//! | **expanded** | as *partly delivered* or *deferred*: the state says whom recipients stand for | smapd delivers to those, each with a mark of his own, whatever the tables say by then | the same | smapd goes on from the state |
 //! | **deferred** | `queue/ID` and `queue/ID.state` | smapd, when it is due | `ID` in either folder, its state in `queue/` | smapd goes on from the state |
 //! | **held** | as *deferred*; at first as *committed* or *partly delivered*, with `queue/ID.state`: its last order is `hold` | the operator | the same | smapd moves it to `queue/` and leaves it there, until it is released, deleted or returned |
 //! | **condemned** | any of the above with a state: its last order is `delete` or `bounce` | smapd, at once, or when the attempt is over that is under way | the same | smapd carries the order out |
@@ -25,7 +27,7 @@
 //! | **set aside** | `bad/NAME` and `bad/NAME.reason`: poison, or refused with nobody to tell | the operator | `incoming/NAME`, `queue/NAME` or `bad/NAME` | the operator |
 //!
 //! *Guarantee:* once [`Draft::commit`] has returned a [`Committed`], the message is *committed*, *partly delivered*,
-//! *deferred*, *held*, *condemned*, *set aside* or *done*, and nothing else, whatever process is killed and whenever
+//! *expanding*, *expanded*, *deferred*, *held*, *condemned*, *set aside* or *done*, and nothing else, whatever process is killed and whenever
 //! the power goes.
 //!
 //! # The order that the guarantee rests on
@@ -40,7 +42,10 @@
 //! 4. A notification is durable in `queue/` before the failures that caused it are marked, and before the message is
 //!    removed.
 //! 5. smapd removes the message before its state, so that a message that is back has its state.
-//! 6. An order is written to the state before it is acknowledged, and synced within a second. One that condemns a
+//! 6. An expansion is synced before anybody of it is delivered to, together with the name of the state, and synced again
+//!    at the beginning of each attempt: who it was written by may have died before it was durable. From then on the
+//!    tables have no part in it.
+//! 7. An order is written to the state before it is acknowledged, and synced within a second. One that condemns a
 //!    message that nobody works on is carried out instead: a removal leaves nothing to write it to.
 //!
 //! # The file
@@ -50,6 +55,7 @@
 //! file unreadable to it. The last is always `END`, of fixed length, with a checksum of all before it.
 
 mod draft;
+mod expansion;
 mod id;
 mod incoming;
 mod layout;
@@ -60,6 +66,7 @@ mod state;
 use nix::fcntl::OFlag;
 
 pub use draft::{Committed, Draft, Folder, SpoolFile, StoreError, Void};
+pub use expansion::{Everyone, Expansion, Kind as ExpansionKind, Member, One, Target};
 pub use id::{BadQueueId, QueueId};
 pub use incoming::{Incoming, Locked};
 pub use layout::{Accounts, Layout, LayoutFault};

@@ -10,10 +10,11 @@
 //! 91d3a07e order 1795262000.000000 hold by=0 text=
 //! ```
 //!
-//! A kind that a reader does not know is read over too.
+//! A kind in small letters that a reader does not know is read over too. One in capitals must be understood: whoever
+//! does not know it leaves the message alone. Those of an expansion are ([`super::expansion`]): its results first, each
+//! under a number of its own, then the line that makes them one. Without that line they are nothing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
@@ -24,14 +25,15 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::clock::Timestamp;
-use crate::spool::{Order, Ordered, QueueId, READ};
+use crate::envelope::Envelope;
+use crate::spool::{Everyone, Expansion, Member, Order, Ordered, QueueId, READ};
 use crate::status::Status;
 
+mod record;
 #[cfg(test)]
 mod tests;
 
-/// Most octets of a reply that are kept.
-const MAX_REPLY: usize = 512;
+pub use self::record::Record;
 
 /// How an attempt for one recipient ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,34 +97,18 @@ pub struct QueueState {
     pub ordered: Option<Ordered>,
     /// How long it was held, until it was released: that time does not count.
     pub held_for: Duration,
-}
-
-/// One line of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// How an attempt for one recipient ended.
-    Mark(Mark),
-    /// The message was tried, and waits.
-    Next {
-        /// How often it was tried.
-        attempts: u32,
-        /// When it is tried next.
-        at: Timestamp,
-    },
-    /// The sender was told of the delay.
-    Warned(Timestamp),
-    /// For want of a sender, somebody else was told of those that failed.
-    Told(Timestamp),
-    /// An operator gave an order.
-    Ordered(Ordered),
+    /// Whom recipients stand for, in the order of the members' numbers.
+    pub expansions: Vec<Expansion>,
+    /// There is something that must be understood, and is not.
+    pub is_newer: bool,
 }
 
 impl QueueState {
     /// Reads a state file.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
-        let mut state = Self::default();
-        Self::records(text).for_each(|record| state.apply(record));
+        let (mut state, mut results) = (Self::default(), BTreeMap::new());
+        Self::records(text).for_each(|record| state.apply(record, &mut results));
         state
     }
 
@@ -135,9 +121,16 @@ impl QueueState {
     /// Reads the state of `id`, if there is one.
     ///
     /// # Errors
-    /// The disk fails.
+    /// The disk fails, or a newer smapd has written what this one does not understand.
     pub fn load(queue: BorrowedFd<'_>, id: QueueId) -> io::Result<Option<Self>> {
-        Ok(Self::load_text(queue, id)?.map(|text| Self::parse(&text)))
+        let state = Self::load_text(queue, id)?.map(|text| Self::parse(&text));
+        match state {
+            Some(Self { is_newer: true, .. }) => {
+                let what = format!("{} has a record of an unknown kind", state_name(id));
+                Err(io::Error::new(io::ErrorKind::InvalidData, what))
+            }
+            state => Ok(state),
+        }
     }
 
     /// Reads the text of the state of `id`, if there is one.
@@ -156,7 +149,7 @@ impl QueueState {
         }
     }
 
-    fn apply(&mut self, record: Record) {
+    fn apply(&mut self, record: Record, results: &mut BTreeMap<u32, Member>) {
         match record {
             Record::Mark(mark) => {
                 self.marks.insert(mark.recipient, mark);
@@ -165,7 +158,34 @@ impl QueueState {
             Record::Warned(at) => self.warned = Some(at),
             Record::Told(at) => self.told = Some(at),
             Record::Ordered(ordered) => self.order(ordered),
+            Record::Result(number, member) => drop(results.insert(number, member)),
+            Record::Expanded { of, first, count, rule } => {
+                let range = first..first.saturating_add(count);
+                let members: Vec<Member> = range.map_while(|number| results.remove(&number)).collect();
+                // One that lacks somebody was not made: it is made anew.
+                if u32::try_from(members.len()) == Ok(count) {
+                    self.expand(Expansion { of, first, members, rule });
+                }
+            }
+            Record::Newer => self.is_newer = true,
         }
+    }
+
+    /// Takes an expansion, in place of one whose delivery never began.
+    pub fn expand(&mut self, expansion: Expansion) {
+        self.expansions.retain(|other| other.of != expansion.of && other.end() <= expansion.first);
+        self.expansions.push(expansion);
+    }
+
+    /// Everybody whom the message of this envelope goes to.
+    #[must_use]
+    pub fn everyone<'a>(&'a self, envelope: &'a Envelope) -> Everyone<'a> {
+        Everyone { envelope, expansions: &self.expansions }
+    }
+
+    /// The numbers of all who are not delivered to yet and have not failed.
+    pub fn pending<'a>(&'a self, envelope: &'a Envelope) -> impl Iterator<Item = u32> + 'a {
+        self.everyone(envelope).numbers().filter(|number| !self.is_settled(*number))
     }
 
     /// The last order counts; the time of a message that is held stands still from the first one to hold it on.
@@ -275,74 +295,26 @@ impl StateFile {
         self.append(&Record::Ordered(ordered.clone()).to_string())
     }
 
+    /// Adds whom recipients stand for. Nobody of them is delivered to before that is synced.
+    ///
+    /// # Errors
+    /// The disk is full or failing.
+    pub fn expanded(&mut self, expansions: &[Expansion]) -> io::Result<()> {
+        let mut lines = String::new();
+        for Expansion { of, first, members, rule } in expansions {
+            let results = (*first..).zip(members);
+            lines.extend(results.map(|(number, member)| Record::Result(number, member.clone()).to_string()));
+            let (count, rule) = (u32::try_from(members.len()).unwrap_or(u32::MAX), rule.clone());
+            lines += &Record::Expanded { of: *of, first: *first, count, rule }.to_string();
+        }
+        self.append(&lines)
+    }
+
     /// The same file, to be synced by somebody else: what was added is durable then.
     ///
     /// # Errors
     /// No descriptors.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
-    }
-}
-
-impl fmt::Display for Record {
-    /// The whole line, its end included.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Mark(mark) => format!(
-                "mark {} {} {} {} relay={} reply={}",
-                mark.recipient,
-                mark.at,
-                mark.outcome.as_str(),
-                mark.status,
-                one_word(&mark.relay),
-                one_line(&mark.reply)
-            ),
-            Self::Next { attempts, at } => format!("next {attempts} {at}"),
-            Self::Warned(at) => format!("warned {at}"),
-            Self::Told(at) => format!("told {at}"),
-            Self::Ordered(ordered) => format!("order {ordered}"),
-        };
-        writeln!(f, "{:08x} {text}", crc32fast::hash(text.as_bytes()))
-    }
-}
-
-fn one_word(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || c == ' ' { '_' } else { c }).collect()
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().take(MAX_REPLY).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-impl Record {
-    fn parse(line: &str) -> Option<Self> {
-        let (checksum, text) = line.split_once(' ')?;
-        if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
-            return None;
-        }
-        let (kind, rest) = text.split_once(' ')?;
-        match kind {
-            "mark" => Self::parse_mark(rest).map(Self::Mark),
-            "next" => {
-                let (attempts, at) = rest.split_once(' ')?;
-                Some(Self::Next { attempts: attempts.parse().ok()?, at: at.parse().ok()? })
-            }
-            "warned" => rest.parse().ok().map(Self::Warned),
-            "told" => rest.parse().ok().map(Self::Told),
-            "order" => rest.parse().ok().map(Self::Ordered),
-            _ => None,
-        }
-    }
-
-    fn parse_mark(text: &str) -> Option<Mark> {
-        let mut words = text.splitn(6, ' ');
-        let recipient = words.next()?.parse().ok()?;
-        let at = words.next()?.parse().ok()?;
-        let outcome = words.next()?;
-        let (outcome, _) = Outcome::ALL.into_iter().find(|(_, word)| *word == outcome)?;
-        let status = words.next()?.parse().ok()?;
-        let relay = words.next()?.strip_prefix("relay=")?.to_owned();
-        let reply = words.next()?.strip_prefix("reply=")?.to_owned();
-        Some(Mark { recipient, at, outcome, status, relay, reply })
     }
 }

@@ -153,6 +153,15 @@ impl Aliases {
         }
     }
 
+    /// The lists that rows name by their files.
+    pub fn includes(&self) -> impl Iterator<Item = &Path> {
+        let targets = self.rows().flat_map(|row| &row.targets);
+        targets.filter_map(|target| match &target.value {
+            Target::Include(file) => Some(file.as_path()),
+            _ => None,
+        })
+    }
+
     fn rows(&self) -> impl Iterator<Item = &Located<Arc<Row>>> {
         self.read.iter().flat_map(|file| file.rows.values())
     }
@@ -227,7 +236,8 @@ pub(crate) fn not_run(
 }
 
 /// Why a file may not be written.
-pub(crate) fn not_written(file: &Path, folder: Option<&Path>) -> Option<String> {
+#[must_use]
+pub fn not_written(file: &Path, folder: Option<&Path>) -> Option<String> {
     let shown = file.display();
     match folder {
         None => Some(format!(

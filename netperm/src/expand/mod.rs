@@ -26,6 +26,8 @@ mod tests;
 pub const MOST_STEPS: usize = 32;
 /// The most recipients, and rows on the way to them, of one expansion.
 pub const MOST_TARGETS: usize = 250_000;
+/// As many take no time worth speaking of.
+const FEW: usize = 100;
 
 /// One of those whom a recipient stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +193,18 @@ pub fn expand(
     include: &mut dyn FnMut(&Path) -> Result<Vec<u8>, String>,
 ) -> Expansion {
     within(MOST_TARGETS, tables, recipient, include)
+}
+
+/// The same where no file has to be read for it and there are only a few; nothing otherwise.
+#[must_use]
+pub fn at_once(tables: &Tables<'_>, recipient: &Address) -> Option<Expansion> {
+    let mut reads = false;
+    let found = within(FEW, tables, recipient, &mut |_| {
+        reads = true;
+        Err(String::new())
+    });
+    let many = found.refused.iter().any(|refused| refused.why == Why::TooMany);
+    (!reads && !many).then_some(found)
 }
 
 fn within(

@@ -112,6 +112,14 @@ impl<'a> Tables<'a> {
         domain == self.hostname || by_name() || by_line()
     }
 
+    /// Whether a row speaks of somebody: he may stand for others.
+    #[must_use]
+    pub fn speak_of(&self, address: &Address) -> bool {
+        let bare = address.domain().is_none().then(|| address.at(self.hostname.clone()));
+        let address = bare.as_ref().unwrap_or(address);
+        self.virtual_row(address).is_some() || self.alias(address).is_some()
+    }
+
     pub(crate) fn virtual_row(&self, address: &Address) -> Option<(Located<virtusertable::Row>, Meaning)> {
         self.virtusertable?.find(address, self.delimiter, self.hostname)
     }

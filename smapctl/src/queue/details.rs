@@ -10,8 +10,8 @@ use smap_common::clock::Timestamp;
 use smap_common::exit::Exit;
 use smap_common::spool::{Body, Mark, Message, Ordered, QueueId, QueueState, Record};
 
-use super::entry::{Attempt, Place, as_seconds, as_some_seconds, as_text};
-use super::text::{lines, next_try, said};
+use super::entry::{Attempt, Place, as_seconds, as_some_seconds, as_text, original};
+use super::text::{lines, named, next_try, said};
 use crate::error::Error;
 use crate::show::{columns, counted, duration, octets, printable, printable_lines};
 use crate::spool::{Found, Spool};
@@ -73,9 +73,12 @@ pub struct StandingOrder {
 /// A recipient and how it stands.
 #[derive(Debug, Serialize)]
 pub struct RecipientState {
-    /// In angle brackets.
+    /// In angle brackets; a program behind a bar; a file.
     pub address: String,
-    /// `delivered`, `failed`, `deferred`, or `new`, if it was not tried yet.
+    /// In whose place he stands, in angle brackets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+    /// `delivered`, `failed`, `deferred`; `new`, if it was not tried yet; `expanded`, if others stand in his place.
     pub state: &'static str,
     /// How the last attempt ended.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,17 +150,21 @@ impl Details {
     pub fn of(folder: Place, message: &Message, state: &[u8], with_body: bool) -> io::Result<Self> {
         let Message { envelope, body } = message;
         let known = QueueState::parse(state);
-        let address = |number: u32| {
-            envelope.recipient(number).map_or_else(String::new, |one| format!("<{}>", one.address))
-        };
-        let recipients = (0..).zip(&envelope.recipients).map(|(number, _)| {
+        let everyone = known.everyone(envelope);
+        let address = |number: u32| everyone.get(number).map_or_else(String::new, |one| one.to_string());
+        let stand = |number: u32| {
             let last = known.marks.get(&number);
+            let expanded = everyone.expansion_of(number).map(|_| "expanded");
             RecipientState {
                 address: address(number),
-                state: last.map_or("new", |mark| mark.outcome.as_str()),
-                last: last.map(Attempt::of),
+                original: everyone.get(number).as_ref().and_then(original),
+                state: expanded.unwrap_or_else(|| last.map_or("new", |mark| mark.outcome.as_str())),
+                last: last.filter(|_| expanded.is_none()).map(Attempt::of),
             }
-        });
+        };
+        let expanded = everyone.expansions.iter().map(|expansion| expansion.of);
+        let mut recipients: Vec<RecipientState> = expanded.map(stand).collect();
+        recipients.extend(everyone.numbers().map(stand));
         let (header, rest) = parts(body, with_body)?;
         let origin = &envelope.origin;
         Ok(Self {
@@ -171,7 +178,7 @@ impl Details {
             attempts: known.attempts,
             next: known.next,
             order: known.ordered.as_ref().map(StandingOrder::of),
-            recipients: recipients.collect(),
+            recipients,
             history: QueueState::records(state).filter_map(|record| Happening::of(record, address)).collect(),
             header,
             body: rest,
@@ -194,7 +201,9 @@ impl Happening {
                 let (recipient, outcome) = (address(recipient), outcome.as_str());
                 Some(Self::Attempt { recipient, outcome, how: Attempt::of(&mark) })
             }
-            Record::Next { .. } => None,
+            Record::Next { .. } | Record::Result(..) | Record::Newer => None,
+            // Its members and their number are told with the recipients; when it was made stands nowhere.
+            Record::Expanded { .. } => None,
             Record::Warned(at) => Some(Self::Warned { at }),
             Record::Told(at) => Some(Self::Told { at }),
             Record::Ordered(ordered) => Some(Self::Order(StandingOrder::of(&ordered))),
@@ -269,7 +278,8 @@ pub fn details(known: &Details, now: Timestamp) -> String {
         .recipients
         .iter()
         .map(|one| {
-            [one.address.clone(), one.state.to_owned(), one.last.as_ref().map_or_else(String::new, said)]
+            let who = named(&one.address, one.original.as_deref());
+            [who, one.state.to_owned(), one.last.as_ref().map_or_else(String::new, said)]
         })
         .collect();
     let history: Vec<[String; 2]> =

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 use smap_common::clock::Timestamp;
-use smap_common::spool::{Mark, Message, QueueId, QueueState};
+use smap_common::spool::{Mark, Message, One, QueueId, QueueState};
 
 /// Which folder holds a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,8 +69,11 @@ pub enum Entry {
 /// A recipient who does not have the message yet.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Pending {
-    /// His address.
+    /// His address, in angle brackets; a program behind a bar; a file.
     pub address: String,
+    /// In whose place he stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
     /// How the last attempt ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Attempt>,
@@ -95,10 +98,10 @@ impl Entry {
     #[must_use]
     pub fn of(folder: Place, message: &Message, state: &QueueState) -> Self {
         let envelope = &message.envelope;
-        let numbered = (0..).zip(&envelope.recipients);
-        let pending = numbered.filter(|(number, _)| !state.is_settled(*number)).map(|(number, recipient)| {
-            let last = state.marks.get(&number).map(Attempt::of);
-            Pending { address: format!("<{}>", recipient.address), last }
+        let everyone = state.everyone(envelope);
+        let pending = state.pending(envelope).filter_map(|number| {
+            let (one, last) = (everyone.get(number)?, state.marks.get(&number).map(Attempt::of));
+            Some(Pending { address: one.to_string(), original: original(&one), last })
         });
         Self::Message {
             id: envelope.id,
@@ -107,12 +110,17 @@ impl Entry {
             arrived: envelope.arrived,
             sender: envelope.mail.sender.to_string(),
             recipients: pending.collect(),
-            of: envelope.recipients.len(),
+            of: everyone.numbers().count(),
             attempts: state.attempts,
             next: state.next,
             held: state.is_held(),
         }
     }
+}
+
+/// In whose place somebody stands, in angle brackets.
+pub(super) fn original(one: &One<'_>) -> Option<String> {
+    one.member.map(|_| format!("<{}>", one.original.address))
 }
 
 impl Attempt {

@@ -5,7 +5,7 @@ use netperm::hosts::glob_matches;
 use smap_common::address::Domain;
 use smap_common::clock::Timestamp;
 
-use super::entry::{Entry, Pending};
+use super::entry::Entry;
 use crate::arguments::Filter;
 
 impl Filter {
@@ -23,10 +23,15 @@ impl Filter {
         let is_like = |pattern: &Option<String>, address: &str| {
             pattern.as_deref().is_none_or(|pattern| glob_matches(&plain(pattern), &plain(address)))
         };
-        let has = |wanted: &dyn Fn(&Pending) -> bool| recipients.iter().any(wanted);
+        let has = |wanted: &dyn Fn(&str) -> bool| {
+            recipients
+                .iter()
+                .flat_map(|one| std::iter::once(&one.address).chain(&one.original))
+                .any(|it| wanted(it))
+        };
         is_like(&self.sender, sender)
-            && (self.recipient.is_none() || has(&|one| is_like(&self.recipient, &one.address)))
-            && self.domain.as_deref().is_none_or(|domain| has(&|one| is_in(domain, &one.address, hostname)))
+            && (self.recipient.is_none() || has(&|one| is_like(&self.recipient, one)))
+            && self.domain.as_deref().is_none_or(|domain| has(&|one| is_in(domain, one, hostname)))
             && self.older.is_none_or(|older| now.since(*arrived) >= older)
             && (!self.held || *held)
     }

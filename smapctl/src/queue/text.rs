@@ -44,10 +44,19 @@ pub(super) fn next_try(next: Option<Timestamp>, now: Timestamp) -> String {
 
 fn pending(recipient: &Pending) -> String {
     let indent = " ".repeat(4);
-    let Pending { address, last } = recipient;
+    let Pending { address, original, last } = recipient;
+    let who = named(address, original.as_deref());
     match last {
-        None => format!("{indent}{address}\n"),
-        Some(last) => format!("{indent}{address}: {}\n", said(last)),
+        None => format!("{indent}{who}\n"),
+        Some(last) => format!("{indent}{who}: {}\n", said(last)),
+    }
+}
+
+/// Somebody, and in whose place he stands.
+pub(super) fn named(address: &str, original: Option<&str>) -> String {
+    match original {
+        None => address.to_owned(),
+        Some(original) => format!("{} for {original}", printable(address)),
     }
 }
 

@@ -113,7 +113,7 @@ fn id(number: u64) -> QueueId {
 }
 
 fn pending(address: &str, last: Option<Attempt>) -> Pending {
-    Pending { address: address.to_owned(), last }
+    Pending { address: address.to_owned(), original: None, last }
 }
 
 fn held() -> Entry {

@@ -29,7 +29,9 @@ fn a_recipient_is_named_only_where_there_is_one() {
 
 #[test]
 fn a_mailbox_gets_the_return_path_and_its_own_name() {
-    let content = Content::delivered(&message(ENVELOPE, b""), &host(), &"c@example.com".parse().unwrap());
+    let (message, to) = (message(ENVELOPE, b""), "c@example.com".parse().unwrap());
+    let sender = message.envelope.mail.sender.clone();
+    let content = Content::delivered(&message, &host(), sender, &to);
     assert!(
         content
             .trace()

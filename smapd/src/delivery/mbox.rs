@@ -46,6 +46,22 @@ const BUFFER: usize = 64 * 1024;
 const _: () = assert!(FIRST_PAUSE.as_millis() < LONGEST_PAUSE.as_millis());
 const _: () = assert!(LONGEST_PAUSE.as_secs() < PATIENCE.as_secs() && PATIENCE.as_secs() < STALE.as_secs());
 
+/// No link leads out of `folder` on the way to `file`: what lies in it may be made by those who write there.
+///
+/// # Errors
+/// One does, or the way cannot be looked at.
+pub fn check_inside(file: &Path, folder: &Path) -> Result<(), Report> {
+    let within = file.ancestors().skip(1).take_while(|path| *path != folder);
+    for path in within {
+        let facts = fs::symlink_metadata(path).map_err(|cause| cannot("look at", path, &cause))?;
+        if !facts.is_dir() {
+            let cause = io::Error::other("not a folder (symbolic links are not followed)");
+            return Err(cannot("write in", path, &cause));
+        }
+    }
+    Ok(())
+}
+
 /// Appends `content` to the mailbox `file`, which is made if it is missing.
 pub fn deliver(file: &Path, sender: &ReversePath, content: &Content, at: Timestamp) -> Report {
     deliver_within(PATIENCE, file, &from_line(sender, at), content)

@@ -33,5 +33,6 @@ pub(super) fn local(content: &Content) -> Vec<u8> {
 fn spooled(body: &[u8]) -> (TempDir, Content) {
     let (spool, message) = samples::spooled(samples::ENVELOPE, body);
     let to = "c@example.com".parse().unwrap();
-    (spool, Content::delivered(&Arc::new(message), &"gw.example".parse().unwrap(), &to))
+    let sender = message.envelope.mail.sender.clone();
+    (spool, Content::delivered(&Arc::new(message), &"gw.example".parse().unwrap(), sender, &to))
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use smap_common::address::Address;
 use smap_common::clock::Timestamp;
 use smap_common::log::Event;
+use smap_common::smtp::command::Recipient;
 use smap_common::spool::{Mark, Order, QueueId, StateFile};
 
 use super::active::{Active, Conclusion};
@@ -61,26 +62,37 @@ impl Engine {
             (Kind::Delivered, std::mem::take(&mut rest.delivered))
         } else if !rest.relayed.is_empty() {
             (Kind::Relayed, std::mem::take(&mut rest.relayed))
+        } else if !rest.expanded.is_empty() {
+            (Kind::Expanded, std::mem::take(&mut rest.expanded))
         } else if !rest.delayed.is_empty() {
             (Kind::Delayed { until: rest.expires }, std::mem::take(&mut rest.delayed))
         } else {
             return self.finish(id, rest.next);
         };
-        let Some(to) = self.addressee(active, kind).cloned() else { return self.tell(id, rest) };
+        let owner = numbers.first().and_then(|number| active.owner(*number)).cloned();
+        let (numbers, others) =
+            numbers.into_iter().partition::<Vec<u32>, _>(|number| active.owner(*number) == owner.as_ref());
+        rest.put_back(kind, others);
+        let for_owner = owner.is_some();
+        let to = owner.as_deref().or_else(|| self.addressee(active, kind)).cloned();
+        let Some(to) = to else { return self.tell(id, rest) };
         self.mark_delivered(id);
         let Some(active) = self.active.get(&id) else { return };
-        let marks: Vec<Mark> =
-            numbers.iter().filter_map(|number| active.state.marks.get(number).cloned()).collect();
+        let everyone = active.everyone();
+        let with_mark = |number: &u32| {
+            Some((everyone.get(*number)?.recipient(), active.state.marks.get(number)?.clone()))
+        };
+        let marks: Vec<(Recipient, Mark)> = numbers.iter().filter_map(with_mark).collect();
         let (message, queue, hostname) =
             (Arc::clone(&active.message), Arc::clone(&self.queue), self.site.hostname.clone());
-        let ticket = self.ticket(Ticket::Notice { id, kind, to: to.clone(), rest });
+        let ticket = self.ticket(Ticket::Notice { id, kind, to: to.clone(), numbers, rest });
         self.journal.submit(ticket, move || {
-            let recipients =
-                marks.iter().filter_map(|mark| Some((message.envelope.recipient(mark.recipient)?, mark)));
+            let recipients = marks.iter().map(|(recipient, mark)| (recipient, mark));
             let notice = QueueId::generate().map(|id| Notice {
                 kind,
                 original: &message,
                 to: &to,
+                for_owner,
                 recipients: recipients.collect(),
                 id,
                 hostname: &hostname,
@@ -94,8 +106,13 @@ impl Engine {
     /// notification it is that failed.
     fn addressee<'a>(&'a self, active: &'a Active, kind: Kind) -> Option<&'a Address> {
         let administrator = self.site.smapd.badadmin.as_ref().filter(|administrator| {
-            kind == Kind::Failed
-                && active.envelope().recipients.iter().all(|one| one.address != **administrator)
+            let everyone = active.everyone();
+            let is_he = |number: u32| {
+                everyone.get(number).is_some_and(|one| {
+                    one.address() == *administrator || one.original.address == **administrator
+                })
+            };
+            kind == Kind::Failed && !everyone.numbers().any(is_he)
         });
         notify::addressee(active.envelope()).or(administrator)
     }
@@ -104,7 +121,7 @@ impl Engine {
         if let Ok(notification) = result {
             self.fresh.push(notification, Place::Queue);
         }
-        let Some(Ticket::Notice { id, kind, to, rest }) = self.tickets.remove(&ticket) else {
+        let Some(Ticket::Notice { id, kind, to, numbers, rest }) = self.tickets.remove(&ticket) else {
             if let Err(error) = result {
                 Event::Error { text: &format_args!("the administrator cannot be told: {error}") }.log();
             }
@@ -115,8 +132,8 @@ impl Engine {
                 Event::Notified { id, notification, to: &to }.log();
                 if let Some(active) = self.active.get_mut(&id) {
                     match kind {
-                        Kind::Failed => active.failures_are_told(Timestamp::now()),
-                        Kind::Delivered | Kind::Relayed => {}
+                        Kind::Failed => active.failures_are_told(&numbers, Timestamp::now()),
+                        Kind::Delivered | Kind::Relayed | Kind::Expanded => {}
                         Kind::Delayed { .. } => active.state.warned = Some(Timestamp::now()),
                     }
                 }
@@ -193,7 +210,7 @@ impl Engine {
 
     /// What is known of this message cannot be written down. It stays in memory, so that nobody is delivered to
     /// twice, and is written down at the next attempt.
-    fn hold(&mut self, id: QueueId, mut active: Active, again: Timestamp, error: &dyn Display) {
+    pub(super) fn hold(&mut self, id: QueueId, mut active: Active, again: Timestamp, error: &dyn Display) {
         Event::Error { text: &format_args!("id={id} {error}") }.log();
         active.write_again();
         self.unsaved.insert(id, active);

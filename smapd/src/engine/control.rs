@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smap_common::address::Domain;
+use smap_common::address::{Address, Domain};
 use smap_common::log::Event;
 use smap_common::spool::QueueId;
 
@@ -229,9 +229,13 @@ impl Engine {
 fn concerned(queue: &Queue, ids: &[QueueId], domain: &str, hostname: &Domain, maxbytes: u64) -> Vec<QueueId> {
     let is_meant = |id: &&QueueId| {
         let Ok(Some((message, state))) = queue.look_at(**id, maxbytes) else { return false };
-        (0..).zip(&message.envelope.recipients).any(|(number, recipient)| {
-            let its = recipient.address.domain().unwrap_or(hostname).to_string();
-            its.eq_ignore_ascii_case(domain) && !state.is_settled(number)
+        let everyone = state.everyone(&message.envelope);
+        let mut all = state.pending(&message.envelope).filter_map(|number| everyone.get(number));
+        all.any(|one| {
+            let is_in = |address: &Address| {
+                address.domain().unwrap_or(hostname).to_string().eq_ignore_ascii_case(domain)
+            };
+            is_in(one.address()) || is_in(&one.original.address)
         })
     };
     ids.iter().filter(is_meant).copied().collect()

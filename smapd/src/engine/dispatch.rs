@@ -6,12 +6,14 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use smap_common::address::Address;
+use smap_common::address::{Address, ReversePath};
 use smap_common::clock::Timestamp;
+use smap_common::envelope::Envelope;
 use smap_common::log::{self, Event};
 use smap_common::lookup::{Answer, Answered, Mx, Question};
 use smap_common::smtp::client::Transaction;
-use smap_common::spool::{Outcome, QueueId};
+use smap_common::smtp::command::{Mail, MailParameters, Recipient};
+use smap_common::spool::{Everyone, Message, Outcome, QueueId};
 
 use super::Engine;
 use super::active::{Active, Conclusion};
@@ -19,10 +21,14 @@ use super::room::Narrow;
 use crate::content::Content;
 use crate::delivery::{Report, check_for_loop, maildir, mbox};
 use crate::exchangers::Exchanger;
+use crate::expansion::Found;
 use crate::notify::Kind;
-use crate::plan::{self, Job, Program, Way};
+use crate::plan::{self, Job, Program, SafeFile, Way};
 use crate::relay::{self, Asked, Errand};
 use crate::turns::Sender;
+
+/// Jobs of one message that somebody has begun with, at most.
+const MAX_IN_HAND: usize = 200;
 
 /// What a worker gives back.
 #[derive(Debug)]
@@ -33,6 +39,10 @@ pub(super) enum Done {
     /// A notification is stored.
     Stored(io::Result<QueueId>),
     Synced(io::Result<()>),
+    /// Whom recipients stand for.
+    Expanded(Vec<(u32, Found)>),
+    /// Expansions are durable.
+    Recorded(io::Result<()>),
     /// The ids of all messages.
     Names(io::Result<Vec<QueueId>>),
     /// Those of them that an operator means.
@@ -53,7 +63,12 @@ pub(super) enum Ticket {
         id: QueueId,
         kind: Kind,
         to: Address,
+        numbers: Vec<u32>,
         rest: Conclusion,
+    },
+    /// Whom the recipients of a message stand for is found out, or made durable.
+    Expansion {
+        id: QueueId,
     },
     /// A letter to the administrator.
     Letter,
@@ -69,11 +84,12 @@ impl Engine {
         self.last_ticket
     }
 
-    /// Begins an attempt at a message, unless too many wait already where it goes.
-    pub(super) fn attempt_if_there_is_room(&mut self, active: Active) {
-        let jobs = plan::jobs(&self.site, self.relay.ours(), active.envelope(), &active.pending());
+    /// Begins an attempt at a message whose recipients are known, unless too many wait already where it goes.
+    pub(super) fn begin_attempt(&mut self, active: Active) {
+        let jobs = plan::jobs(&self.site, self.relay.ours(), active.everyone(), &active.to_try());
         let narrow = match jobs.as_slice() {
-            [Job { way, .. }] => Narrow::on(way),
+            // What is known of others is in memory alone.
+            [Job { way, .. }] if active.is_as_read => Narrow::on(way),
             _ => None,
         };
         let sender = Sender::of(&active.envelope().mail);
@@ -81,12 +97,6 @@ impl Engine {
             Some(narrow) => self.fresh.park(narrow, sender, active.envelope().id, active.place),
             None => self.begin_jobs(active, jobs),
         }
-    }
-
-    /// Begins an attempt at a message.
-    pub(super) fn attempt(&mut self, active: Active) {
-        let jobs = plan::jobs(&self.site, self.relay.ours(), active.envelope(), &active.pending());
-        self.begin_jobs(active, jobs);
     }
 
     fn begin_jobs(&mut self, active: Active, jobs: Vec<Job>) {
@@ -102,10 +112,26 @@ impl Engine {
     fn send_out(&mut self, id: QueueId, jobs: Vec<Job>) {
         if let Some(active) = self.active.get_mut(&id) {
             active.outstanding += jobs.len();
+            active.waiting.extend(jobs);
         }
-        for job in jobs {
+        self.send_more(id);
+    }
+
+    /// Begins with some of the jobs of a message: however many it has, others have room beside it.
+    fn send_more(&mut self, id: QueueId) {
+        while let Some(active) = self.active.get_mut(&id).filter(|active| active.in_hand < MAX_IN_HAND)
+            && let Some(job) = active.waiting.pop_front()
+        {
+            active.in_hand += 1;
             self.dispatch(id, job);
         }
+    }
+
+    /// The same for those of which some are over. Says whether there were any.
+    pub(super) fn send_further(&mut self) -> bool {
+        let ids = std::mem::take(&mut self.to_go_on);
+        ids.iter().for_each(|id| self.send_more(*id));
+        !ids.is_empty()
     }
 
     fn dispatch(&mut self, id: QueueId, job: Job) {
@@ -113,17 +139,19 @@ impl Engine {
         let message = Arc::clone(&active.message);
         let way = job.way.clone();
         let numbers = job.recipients.clone();
-        let content = self.content(&message, &job).knowing(&active.needs);
+        let everyone = active.everyone();
+        let all = || numbers.iter().filter_map(|number| everyone.get(*number));
+        let mail = mail(&message.envelope, job.owner.as_deref());
+        let recipients: Vec<Recipient> = if matches!(way, Way::Relay(_)) {
+            all().map(|one| one.recipient()).collect()
+        } else {
+            Vec::new()
+        };
+        let content = self.content(&message, &job, everyone).knowing(&active.needs);
         let ticket = self.ticket(Ticket::Job { id, left: numbers.len(), job });
         match way {
             Way::Relay(destination) => {
-                let envelope = &message.envelope;
-                let recipients = numbers.iter().filter_map(|number| envelope.recipient(*number));
-                let transaction = Transaction {
-                    mail: envelope.mail.clone(),
-                    recipients: recipients.cloned().collect(),
-                    octets: content.length(),
-                };
+                let transaction = Transaction { mail, recipients, octets: content.length() };
                 self.relay.submit(&destination, Errand::new(ticket, numbers, transaction, content));
             }
             Way::Maildir(folder) => {
@@ -135,13 +163,8 @@ impl Engine {
                     })
                 });
             }
-            Way::Mbox(file) => match self.mboxes.get_mut(&file) {
-                Some(waiting) => waiting.push_back((ticket, content)),
-                None => {
-                    self.mboxes.insert(file.clone(), VecDeque::new());
-                    self.write_mbox(file, ticket, content);
-                }
-            },
+            Way::Mbox(file) => self.append(file, None, ticket, content),
+            Way::File(SafeFile { file, folder }) => self.append(file, Some(folder), ticket, content),
             Way::Program(program) => {
                 let path = program.argv.first().cloned().unwrap_or_default();
                 self.programs.waiting.push(path, (ticket, content));
@@ -152,27 +175,41 @@ impl Engine {
     }
 
     /// The message under the trace that belongs to this way.
-    fn content(&self, message: &Arc<smap_common::spool::Message>, job: &Job) -> Content {
+    fn content(&self, message: &Arc<Message>, job: &Job, everyone: Everyone<'_>) -> Content {
         let hostname = &self.site.hostname;
         let to_mailbox = match &job.way {
-            Way::Maildir(_) | Way::Mbox(_) | Way::Program(Program { is_sendmail: false, .. }) => true,
+            Way::Maildir(_)
+            | Way::Mbox(_)
+            | Way::File(_)
+            | Way::Program(Program { is_sendmail: false, .. }) => true,
             Way::Relay(_) | Way::Program(_) | Way::Settled(_) => false,
         };
         let only = match job.recipients.as_slice() {
-            [number] => message.envelope.recipient(*number),
+            [number] => everyone.get(*number),
             _ => None,
         };
         match only.filter(|_| to_mailbox) {
-            Some(recipient) => Content::delivered(message, hostname, &recipient.address),
+            Some(one) => Content::delivered(message, hostname, one.sender(&message.envelope), one.address()),
             None => Content::relayed(message, hostname),
         }
     }
 
-    fn write_mbox(&mut self, file: PathBuf, ticket: u64, content: Content) {
+    /// Appends it to a file that one writes at a time; one in a `folder` is not written through a link.
+    fn append(&mut self, file: PathBuf, folder: Option<PathBuf>, ticket: u64, content: Content) {
+        match self.mboxes.get_mut(&file) {
+            Some(waiting) => waiting.push_back((ticket, folder, content)),
+            None => {
+                self.mboxes.insert(file.clone(), VecDeque::new());
+                self.write_mbox(file, folder, ticket, content);
+            }
+        }
+    }
+
+    fn write_mbox(&mut self, file: PathBuf, folder: Option<PathBuf>, ticket: u64, content: Content) {
         self.workers.submit(ticket, move || {
-            let sender = &content.message().envelope.mail.sender;
-            Done::Delivered(match check_for_loop(&content) {
-                Ok(()) => mbox::deliver(&file, sender, &content, Timestamp::now()),
+            let inside = folder.map_or(Ok(()), |folder| mbox::check_inside(&file, &folder));
+            Done::Delivered(match inside.and_then(|()| check_for_loop(&content)) {
+                Ok(()) => mbox::deliver(&file, content.sender(), &content, Timestamp::now()),
                 Err(report) => report,
             })
         });
@@ -180,10 +217,16 @@ impl Engine {
 
     /// A delivery to a mailbox is over: whoever waits for the same file is next.
     fn mailbox_over(&mut self, ticket: u64, report: &Report) {
-        if let Some(Ticket::Job { job: Job { way: Way::Mbox(file), .. }, .. }) = self.tickets.get(&ticket) {
-            let file = file.clone();
+        let file = match self.tickets.get(&ticket) {
+            Some(Ticket::Job { job, .. }) => match &job.way {
+                Way::Mbox(file) | Way::File(SafeFile { file, .. }) => Some(file.clone()),
+                Way::Maildir(_) | Way::Relay(_) | Way::Program(_) | Way::Settled(_) => None,
+            },
+            _ => None,
+        };
+        if let Some(file) = file {
             match self.mboxes.get_mut(&file).and_then(VecDeque::pop_front) {
-                Some((next, content)) => self.write_mbox(file, next, content),
+                Some((next, folder, content)) => self.write_mbox(file, folder, next, content),
                 None => drop(self.mboxes.remove(&file)),
             }
         }
@@ -259,7 +302,7 @@ impl Engine {
     pub(super) fn workers_done(&mut self) {
         let next = |engine: &mut Self| {
             let done = engine.workers.take_done().or_else(|| engine.journal.take_done());
-            done.or_else(|| engine.searcher.take_done())
+            done.or_else(|| engine.searcher.take_done()).or_else(|| engine.expander.take_done())
         };
         while let Some((ticket, done)) = next(self) {
             match done {
@@ -275,6 +318,8 @@ impl Engine {
                     self.found_for_operator(ticket, names, false);
                 }
                 Done::Found(ids) => self.found_for_operator(ticket, ids, true),
+                Done::Expanded(found) => self.expanded(ticket, found),
+                Done::Recorded(result) => self.recorded(ticket, result),
                 Done::Synced(result) => {
                     self.unsynced.synced();
                     self.tickets.remove(&ticket);
@@ -291,7 +336,8 @@ impl Engine {
         let Some(Ticket::Job { id, job, .. }) = self.tickets.remove(&ticket) else { return };
         let Some(active) = self.active.get_mut(&id) else { return };
         active.outstanding -= 1;
-        let jobs = job.one_by_one(&self.site, self.relay.ours(), active.envelope());
+        active.in_hand -= 1;
+        let jobs = job.one_by_one(&self.site, self.relay.ours(), active.everyone());
         self.send_out(id, jobs);
     }
 
@@ -316,6 +362,10 @@ impl Engine {
         }
         if job_is_over {
             active.outstanding -= 1;
+            active.in_hand -= 1;
+            if !active.waiting.is_empty() {
+                self.to_go_on.push(id);
+            }
             self.tickets.remove(&ticket);
         }
         if active.outstanding > 0 {
@@ -329,11 +379,21 @@ fn exchanger(record: Mx) -> Exchanger {
     Exchanger { preference: record.preference, host: record.exchange.to_string() }
 }
 
+/// What a host is told of the message: where the owner of a list sends it, nothing that the sender wished for.
+fn mail(envelope: &Envelope, owner: Option<&Address>) -> Mail {
+    let mail = envelope.mail.clone();
+    match owner {
+        None => mail,
+        Some(owner) => Mail {
+            sender: ReversePath::Mailbox(owner.clone()),
+            parameters: MailParameters { ret: None, envid: None, ..mail.parameters },
+        },
+    }
+}
+
 pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report: &Report, now: Timestamp) {
     let envelope = active.envelope();
-    let Some(recipient) = envelope.recipient(number) else {
-        return;
-    };
+    let Some(one) = active.everyone().get(number) else { return };
     let tls = report.security.as_ref().map(|security| log::Tls {
         version: security.version,
         cipher: &security.cipher,
@@ -341,7 +401,8 @@ pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report
     });
     Event::Delivery {
         id: envelope.id,
-        to: &recipient.address,
+        to: &one,
+        original: one.member.map(|_| &one.original.address),
         transport,
         relay: &report.relay,
         tls,

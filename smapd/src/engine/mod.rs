@@ -10,6 +10,7 @@ mod conclude;
 mod control;
 mod dispatch;
 mod durable;
+mod expand;
 mod fresh;
 mod obey;
 mod orders;
@@ -111,19 +112,23 @@ pub struct Engine {
     journal: Workers<Done>,
     /// The one that looks for an operator's messages.
     searcher: Workers<Done>,
+    /// The one that finds out whom recipients stand for, where that takes long.
+    expander: Workers<Done>,
     runner: Runner,
     lookup: Lookup,
     schedule: Schedule,
     operators: Operators,
     fresh: Fresh,
     active: HashMap<QueueId, Active>,
+    /// Messages with jobs that nobody has begun with, and some that are over.
+    to_go_on: Vec<QueueId>,
     /// Messages of which more is known than could be written down; they wait in the schedule too.
     unsaved: HashMap<QueueId, Active>,
     tickets: HashMap<u64, Ticket>,
     programs: Programs,
     /// Mailboxes that are being written, and who waits for each: one at a time, so that a locked one holds one
     /// worker at most.
-    mboxes: HashMap<PathBuf, VecDeque<(u64, Content)>>,
+    mboxes: HashMap<PathBuf, VecDeque<(u64, Option<PathBuf>, Content)>>,
     /// What could not be set aside, and was complained about.
     immovable: HashSet<OsString>,
     /// Questions that smap-lookup has no room for yet.
@@ -177,6 +182,7 @@ impl Engine {
             workers: Workers::start(MAILBOX_WORKERS, &waker)?,
             journal: Workers::start(1, &waker)?,
             searcher: Workers::start(1, &waker)?,
+            expander: Workers::start(1, &waker)?,
             start,
             site: Arc::new(site),
             queue: Arc::new(queue),
@@ -190,6 +196,7 @@ impl Engine {
             operators: Operators::new(control),
             fresh: Fresh::default(),
             active: HashMap::new(),
+            to_go_on: Vec::new(),
             unsaved: HashMap::new(),
             immovable: HashSet::new(),
             mboxes: HashMap::new(),
@@ -229,6 +236,9 @@ impl Engine {
             self.begin_due();
             self.read_backlog();
             self.exchange();
+            while self.send_further() {
+                self.exchange();
+            }
             if self.is_over() {
                 return Ok(());
             }
@@ -385,7 +395,7 @@ impl Engine {
             (Ok(Opened::Message(message)), _) => match self.queue.state(id) {
                 Ok(state) => {
                     if let Some(active) = self.as_ordered(Active::new(*message, place, state)) {
-                        self.attempt_if_there_is_room(active);
+                        self.attempt(active);
                     }
                 }
                 Err(error) => self.trouble(id, &error),

@@ -42,7 +42,14 @@ impl Engine {
         self.programs.running -= 1;
         let alone = match self.tickets.get(&ticket) {
             Some(Ticket::Job { job, .. }) => job.recipients.len() == 1,
-            Some(Ticket::Notice { .. } | Ticket::Letter | Ticket::Sync | Ticket::Search) | None => true,
+            Some(
+                Ticket::Notice { .. }
+                | Ticket::Expansion { .. }
+                | Ticket::Letter
+                | Ticket::Sync
+                | Ticket::Search,
+            )
+            | None => true,
         };
         if report.outcome == Outcome::Failed && !alone {
             self.split(ticket);
@@ -96,13 +103,14 @@ fn body(content: &Content, folder: &Path) -> io::Result<OwnedFd> {
 /// What a program is told beside its arguments.
 fn environment(active: &Active, job: &Job) -> Vec<(String, String)> {
     let envelope = active.envelope();
-    let sender = envelope.mail.sender.address().map(ToString::to_string).unwrap_or_default();
+    let sender = job.owner.as_deref().or(envelope.mail.sender.address());
+    let sender = sender.map(ToString::to_string).unwrap_or_default();
     let mut environment =
         vec![("SENDER".to_owned(), sender), ("QUEUE_ID".to_owned(), envelope.id.to_string())];
     if let [number] = job.recipients.as_slice()
-        && let Some(recipient) = envelope.recipient(*number)
+        && let Some(one) = active.everyone().get(*number)
     {
-        environment.push(("RECIPIENT".to_owned(), recipient.address.to_string()));
+        environment.push(("RECIPIENT".to_owned(), one.address().to_string()));
     }
     environment
 }

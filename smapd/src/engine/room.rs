@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::Engine;
-use crate::plan::{Destination, Way};
+use crate::plan::{Destination, SafeFile, Way};
 use crate::turns::Sender;
 
 /// Messages that may wait at one place.
@@ -30,7 +30,7 @@ impl Narrow {
         match way {
             Way::Relay(destination) => Some(Self::Destination(destination.clone())),
             Way::Program(program) => program.argv.first().cloned().map(Self::Program),
-            Way::Mbox(file) => Some(Self::Mbox(file.clone())),
+            Way::Mbox(file) | Way::File(SafeFile { file, .. }) => Some(Self::Mbox(file.clone())),
             Way::Maildir(_) | Way::Settled(_) => None,
         }
     }

@@ -28,6 +28,7 @@ fn notification(kind: Kind, original: &Message, mark: &Mark) -> (Vec<u8>, Envelo
         kind,
         original,
         to: addressee(&original.envelope).unwrap(),
+        for_owner: false,
         recipients: original.envelope.recipients.iter().map(|recipient| (recipient, mark)).collect(),
         id: "1K3N5Q0ZC0000000000000".parse().unwrap(),
         hostname: &"gw.example".parse().unwrap(),

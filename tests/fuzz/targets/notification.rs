@@ -67,7 +67,8 @@ fuzz_target!(|input: &[u8]| {
     let message = Arc::new(message);
     assert_trace(&Content::relayed(&message, &hostname), &["Received"], &body);
     let names = ["Return-Path", "Delivered-To", "Received"];
-    assert_trace(&Content::delivered(&message, &hostname, &first), &names, &body);
+    let sender = message.envelope.mail.sender.clone();
+    assert_trace(&Content::delivered(&message, &hostname, sender, &first), &names, &body);
 });
 
 fn words(field: &[u8]) -> String {
@@ -93,7 +94,8 @@ fn assert_notification(kind: Kind, original: &Message, hostname: &Domain, marks:
         return; // An id that nobody can know before it is made.
     }
     let recipients = original.envelope.recipients.iter().zip(marks).collect();
-    let notice = Notice { kind, original, to, recipients, id, hostname, now: NOW };
+    let notice =
+        Notice { kind, original, to, for_owner: false, recipients, id, hostname, now: NOW };
     let report = notice.report().unwrap();
     let mut whole = Vec::new();
     report

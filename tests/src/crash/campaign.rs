@@ -169,6 +169,9 @@ fn delivered(
     if trace.hit || world.ground() != Ground::Firm {
         account.disturbed(world, killed);
     }
+    if account.has_begun_with_a_list(world) {
+        world.change_list();
+    }
     (account, trace)
 }
 

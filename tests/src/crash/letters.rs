@@ -18,8 +18,10 @@ pub struct Letter {
     pub mark: String,
     /// Its sender; empty for none.
     pub from: &'static str,
-    /// Its recipients: `never...` is refused, `later...` only at first.
+    /// Who gets it: `never...` is refused, `later...` only at first.
     pub to: Vec<String>,
+    /// It is sent to this list, which they are on, by one name.
+    pub list: Option<&'static str>,
     /// Its text: CRLF lines.
     pub text: Vec<u8>,
     /// How it is sent.
@@ -51,13 +53,31 @@ impl Letter {
             line += 1;
         }
         let to = to.iter().map(|to| (*to).to_owned()).collect();
-        Self { mark: mark.to_owned(), from: "a@sender.example", to, text, way }
+        Self { mark: mark.to_owned(), from: "a@sender.example", to, list: None, text, way }
     }
 
     /// The same without a sender.
     #[must_use]
     pub fn without_sender(self) -> Self {
         Self { from: "", ..self }
+    }
+
+    /// The same, sent to a list on which its recipients are.
+    #[must_use]
+    pub fn by_list(self, list: &'static str) -> Self {
+        Self { list: Some(list), ..self }
+    }
+
+    /// Whom the client names.
+    #[must_use]
+    pub fn named(&self) -> Vec<&str> {
+        self.list.map_or_else(|| self.to.iter().map(String::as_str).collect(), |list| vec![list])
+    }
+
+    /// Who gets it, with the numbers that the spool knows them by.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &String)> {
+        // Members have theirs behind those of the envelope's recipients.
+        (u32::from(self.list.is_some())..).zip(&self.to)
     }
 
     /// Whether this recipient is refused for good.
@@ -113,7 +133,7 @@ pub fn send_half(mut stream: impl Read + Write, letter: &Letter) {
     client.reply();
     client.say(b"EHLO client.example\r\n");
     client.say(format!("MAIL FROM:<{}>\r\n", letter.from).as_bytes());
-    letter.to.iter().for_each(|to| drop(client.say(format!("RCPT TO:<{to}>\r\n").as_bytes())));
+    letter.named().iter().for_each(|to| drop(client.say(format!("RCPT TO:<{to}>\r\n").as_bytes())));
     client.say(
         &[format!("BDAT {chunk}\r\n").as_bytes(), letter.text.get(..chunk).unwrap_or_default()].concat(),
     );
@@ -142,7 +162,7 @@ impl<S: Read + Write> Conversation<S> {
 
     fn letter(&mut self, letter: &Letter) -> Said {
         let mut last = self.say(format!("MAIL FROM:<{}>\r\n", letter.from).as_bytes());
-        for to in &letter.to {
+        for to in letter.named() {
             if last.as_ref().is_some_and(|reply| reply.starts_with('2')) {
                 last = self.say(format!("RCPT TO:<{to}>\r\n").as_bytes());
             }

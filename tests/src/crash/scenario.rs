@@ -1,6 +1,7 @@
 //! What is tried: letters, and the program that is disturbed with them.
 
 use super::letters::{Letter, Way};
+use super::world::{LIST, ON_THE_LIST};
 
 /// Which program is traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ fn mixed(mark: &str) -> Vec<Letter> {
 }
 
 /// All of them.
-pub const ALL: [Scenario; 17] = [
+pub const ALL: [Scenario; 18] = [
     accept("accept-data", |mark| small(mark, &["b@relay.example"])),
     accept("accept-data-large", |mark| one(mark, &["b@relay.example"], LARGE, Way::Data)),
     accept("accept-bdat", |mark| {
@@ -88,6 +89,9 @@ pub const ALL: [Scenario; 17] = [
         small(mark, &["never@relay.example"]).into_iter().map(Letter::without_sender).collect()
     }),
     deliver("partial", mixed),
+    deliver("list", |mark| {
+        small(mark, &ON_THE_LIST).into_iter().map(|letter| letter.by_list(LIST)).collect()
+    }),
     Scenario { after_a_crash: Some(55), ..deliver("recovery", mixed) },
     Scenario { after_a_crash: Some(70), home_is_down: true, ..deliver("recovery-late", mixed) },
 ];
@@ -102,6 +106,6 @@ impl Scenario {
     /// Whether mailboxes have a part in it.
     #[must_use]
     pub fn has_mailboxes(&self) -> bool {
-        ["maildir", "mbox", "pipe", "partial"].contains(&self.name)
+        ["maildir", "mbox", "pipe", "partial", "list"].contains(&self.name)
     }
 }

@@ -42,7 +42,7 @@ impl Account {
         let (copies, _) = world.copies();
         for (letter, said) in &self.letters {
             let Said::Taken(id) = said else { continue };
-            for (number, to) in (0..).zip(&letter.to) {
+            for (number, to) in letter.numbered() {
                 let there = count(&copies, letter, to);
                 let allowed = self.allowed.entry((letter.mark.clone(), to.clone())).or_insert(1);
                 if there >= *allowed && world.is_due(id, number) {
@@ -50,6 +50,16 @@ impl Account {
                 }
             }
         }
+    }
+
+    /// Whether anybody of a list has his copy.
+    #[must_use]
+    pub fn has_begun_with_a_list(&self, world: &World) -> bool {
+        let (copies, _) = world.copies();
+        let lists = self.letters.iter().filter(|(letter, _)| letter.list.is_some());
+        lists
+            .flat_map(|(letter, _)| letter.to.iter().map(move |to| (letter, to)))
+            .any(|(letter, to)| count(&copies, letter, to) > 0)
     }
 
     /// Nothing went wrong.

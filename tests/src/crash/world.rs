@@ -33,6 +33,19 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 /// told of a delay.
 const LATER: i64 = 3600;
 
+/// The list, and who is on it.
+pub const LIST: &str = "club@gw.example.com";
+/// They.
+pub const ON_THE_LIST: [&str; 7] = [
+    "b@relay.example",
+    "later@relay.example",
+    "never@relay.example",
+    "c@maildir.example",
+    "d@lmtp.example",
+    "e@mbox.example",
+    "f@relay.example",
+];
+
 /// What a program keeps that is given mail: durable when it says so.
 const KEEP: &str = "#!/bin/sh\n\
     new=$(mktemp \"$1/.new.XXXXXX\") && cat >\"$new\" && sync \"$new\" &&\n\
@@ -143,13 +156,32 @@ impl World {
              smap, smapd: domain sender.example smtp:[127.0.0.1]:{}\n\
              smap, smapd: domain maildir.example maildir:{mail}/%u/\n\
              smap, smapd: domain mbox.example mbox:{mail}/%u.mbox\n\
-             smap, smapd: domain pipe.example pipe:{tools}/keep {mail}/pipe %u\n",
+             smap, smapd: domain pipe.example pipe:{tools}/keep {mail}/pipe %u\n\
+             smapd: aliases {}\n",
             self.relay.port(),
             self.lmtp.port(),
             self.home.port(),
+            self.aliases().display(),
         ));
+        let list = self.gateway.folder().join("list");
+        fs::write(self.aliases(), format!("club: :include:{}\n", list.display())).unwrap();
+        self.write_list(ON_THE_LIST.iter().copied());
         let _old = fs::remove_dir_all(self.gateway.spool());
         self.gateway.layout().create_missing().expect("the spool can be made");
+    }
+
+    fn aliases(&self) -> PathBuf {
+        self.gateway.folder().join("aliases")
+    }
+
+    fn write_list<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let names: String = names.map(|name| format!("{name}\n")).collect();
+        fs::write(self.gateway.folder().join("list"), names).unwrap();
+    }
+
+    /// The list has other members in another order from now on: whose delivery has begun must not see it.
+    pub fn change_list(&self) {
+        self.write_list(std::iter::once("stranger@relay.example").chain(ON_THE_LIST.iter().rev().copied()));
     }
 
     fn mailboxes(&self) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::spool::BadOrder;
+use crate::spool::{BadOrder, Target};
 use std::os::fd::AsFd;
 
 fn mark(recipient: u32, outcome: Outcome, reply: &str) -> Mark {
@@ -152,4 +152,48 @@ fn a_relay_is_one_word_and_a_reply_one_short_line() {
         Mark { relay: "a relay\twith\u{85}blanks".into(), ..mark(0, Outcome::Failed, &"ä".repeat(600)) };
     let read = QueueState::parse(Record::Mark(mark).to_string().as_bytes()).marks[&0].clone();
     assert_eq!((read.relay.as_str(), read.reply), ("a_relay_with_blanks", "ä".repeat(512)));
+}
+
+fn expansion(of: u32, first: u32, names: &[&str]) -> Expansion {
+    let to = |name: &&str| Target::Mailbox(format!("{name}@example.com").parse().unwrap());
+    let members = names.iter().map(|name| Member { to: to(name), owner: None }).collect();
+    Expansion { of, first, members, rule: "/etc/mail/aliases:12".to_owned() }
+}
+
+fn written(expansions: &[Expansion]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    StateFile::open(queue.as_fd(), id()).unwrap().expanded(expansions).unwrap();
+    QueueState::load_text(queue.as_fd(), id()).unwrap().unwrap()
+}
+
+#[test]
+fn an_expansion_is_read_back() {
+    let expansions = [expansion(1, 2, &["a", "b"]), expansion(0, 4, &[])];
+    assert_eq!(QueueState::parse(&written(&expansions)).expansions, expansions);
+}
+
+#[test]
+fn an_expansion_that_was_torn_is_none_and_the_next_one_counts() {
+    let text = written(&[expansion(0, 1, &["a", "b", "c"])]);
+    for length in 0..text.len() - 1 {
+        let mut torn = text[..length].to_vec();
+        assert_eq!(QueueState::parse(&torn).expansions, [], "{length}");
+        torn.push(b'\n');
+        torn.extend(written(&[expansion(0, 1, &["d", "e"])]));
+        let found = QueueState::parse(&torn).expansions;
+        assert_eq!(found, [expansion(0, 1, &["d", "e"])], "{length}");
+    }
+}
+
+#[test]
+fn what_must_be_understood_is_not_read_over() {
+    let line = |text: &str| format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes()));
+    let folder = tempfile::tempdir().unwrap();
+    let queue = File::open(folder.path()).unwrap();
+    let file = folder.path().join(state_name(id()));
+    std::fs::write(&file, line("later something 1")).unwrap();
+    assert_eq!(QueueState::load(queue.as_fd(), id()).unwrap(), Some(QueueState::default()));
+    std::fs::write(&file, line("LATER something 1")).unwrap();
+    assert_eq!(QueueState::load(queue.as_fd(), id()).unwrap_err().kind(), io::ErrorKind::InvalidData);
 }

@@ -95,7 +95,7 @@ fn a_notification_that_failed_is_the_administrators_whatever_it_asked_for() {
     active.report(0, failed(), at(1));
     assert_eq!(active.conclude(&Smapd::default(), at(1)).failed, [0]);
     assert!(active.is_double_bounce());
-    active.failures_are_told(at(2));
+    active.failures_are_told(&[0], at(2));
     assert!(!active.is_double_bounce());
 }
 
