@@ -14,6 +14,7 @@ use smap_common::spool::Message;
 
 use self::stamps::Stamps;
 
+mod edits;
 mod encoder;
 mod fields;
 mod lines;
@@ -25,6 +26,7 @@ mod stamps;
 #[cfg(test)]
 mod tests;
 
+pub use edits::Edits;
 pub use needs::{Needs, Plan, Survey};
 pub use parts::Obstacle;
 pub use reader::Reader;
@@ -43,6 +45,7 @@ pub struct Content {
     /// Who sent it, as its mailbox is told.
     sender: ReversePath,
     message: Arc<Message>,
+    edits: Arc<Edits>,
     needs: Known,
 }
 
@@ -58,13 +61,20 @@ impl Content {
 
     fn new(trace: String, message: &Arc<Message>) -> Self {
         let sender = message.envelope.mail.sender.clone();
-        Self { trace, stamped: None, sender, message: Arc::clone(message), needs: Known::default() }
+        let (message, needs) = (Arc::clone(message), Known::default());
+        Self { trace, stamped: None, sender, message, edits: Arc::default(), needs }
     }
 
     /// The same, with what other deliveries of the message know of it.
     #[must_use]
     pub fn knowing(self, needs: &Known) -> Self {
         Self { needs: Arc::clone(needs), ..self }
+    }
+
+    /// The same with what of its header is given otherwise.
+    #[must_use]
+    pub fn edited(self, edits: &Arc<Edits>) -> Self {
+        Self { edits: Arc::clone(edits), ..self }
     }
 
     /// For a mailbox: under `Return-Path:` (RFC 5321 section 4.4) and `Delivered-To:` too.
@@ -119,7 +129,8 @@ impl Content {
     /// Length in octets, with CRLF line ends.
     #[must_use]
     pub fn length(&self) -> u64 {
-        u64::try_from(self.trace.len()).unwrap_or(u64::MAX).saturating_add(self.message.body.length())
+        let body = self.edits.length(self.message.body.length());
+        u64::try_from(self.trace.len()).unwrap_or(u64::MAX).saturating_add(body)
     }
 
     /// Reads it as a server is given it, from `offset` into `buffer`; 0 at its end.
@@ -129,13 +140,13 @@ impl Content {
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let trace = u64::try_from(self.trace.len()).unwrap_or(u64::MAX);
         match offset.checked_sub(trace) {
-            Some(in_body) => self.message.body.read_at(in_body, buffer),
+            Some(in_body) => self.edits.read_at(&self.message.body, in_body, buffer),
             None => {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX);
                 let mut rest = self.trace.as_bytes().get(from..).unwrap_or_default();
                 let read = io::Read::read(&mut rest, buffer)?;
                 let room = buffer.get_mut(read..).unwrap_or_default();
-                Ok(read + self.message.body.read_at(0, room)?)
+                Ok(read + self.edits.read_at(&self.message.body, 0, room)?)
             }
         }
     }
@@ -149,7 +160,7 @@ impl Content {
             return Ok(needs);
         }
         let mut survey = Survey::default();
-        self.message.body.for_each(|piece| {
+        self.edits.for_each(&self.message.body, |piece| {
             survey.take(piece);
             Ok(())
         })?;
@@ -163,7 +174,7 @@ impl Content {
     pub fn write_local(&self, output: &mut impl Write) -> io::Result<()> {
         output.write_all(self.trace.replace("\r\n", "\n").as_bytes())?;
         let mut held_cr = false;
-        self.message.body.for_each(|piece| {
+        self.edits.for_each(&self.message.body, |piece| {
             let mut rest = piece;
             if std::mem::take(&mut held_cr) && !rest.starts_with(b"\n") {
                 output.write_all(b"\r")?;

@@ -128,7 +128,7 @@ pub fn jobs(site: &Site, ours: &Ourselves, everyone: Everyone<'_>, pending: &[u3
     let mut open: HashMap<(Way, Option<&Address>), usize> = HashMap::new();
     for &number in pending {
         let Some(one) = everyone.get(number) else { continue };
-        let (transport, way) = way(site, ours, everyone, &one);
+        let (transport, way) = way(site, ours, &one);
         let key = (way, one.owner.map(Arc::as_ref));
         let same = open.get(&key).and_then(|index| jobs.get_mut(*index));
         match same.filter(|job| job.recipients.len() < MAX_RECIPIENTS) {
@@ -175,8 +175,8 @@ impl Way {
 }
 
 /// The way of one of them.
-fn way(site: &Site, ours: &Ourselves, everyone: Everyone<'_>, one: &One<'_>) -> (&'static str, Way) {
-    let sender = one.sender(everyone.envelope);
+fn way(site: &Site, ours: &Ourselves, one: &One<'_>) -> (&'static str, Way) {
+    let sender = one.sender();
     match one.member {
         None | Some((_, Member { to: Target::Mailbox(_), .. })) => routed(site, ours, &sender, one.address()),
         Some((_, Member { to: Target::Program(words), .. })) => ("prog", program(site, words)),

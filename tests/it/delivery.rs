@@ -12,6 +12,7 @@ mod lists;
 mod lock;
 mod loops;
 mod mailboxes;
+mod masquerade;
 mod names;
 pub(crate) mod notifications;
 mod operator;
@@ -28,6 +29,7 @@ use smap_tests::needs::Test;
 pub(crate) fn tests() -> Vec<Test> {
     let all = [
         mailboxes::tests(),
+        masquerade::tests(),
         relay::tests(),
         conversion::tests(),
         routing::tests(),

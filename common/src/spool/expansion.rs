@@ -107,6 +107,8 @@ pub struct Everyone<'a> {
     pub envelope: &'a Envelope,
     /// In the order of their numbers.
     pub expansions: &'a [Expansion],
+    /// The sender, as they see him.
+    pub sender: &'a ReversePath,
 }
 
 /// One of them.
@@ -118,21 +120,34 @@ pub struct One<'a> {
     pub member: Option<(&'a Expansion, &'a Member)>,
     /// The sender of what he gets, in place of the message's own.
     pub owner: Option<&'a Arc<Address>>,
+    sender: &'a ReversePath,
 }
 
 impl<'a> Everyone<'a> {
+    /// Those of an envelope, and whom some of them stand for.
+    #[must_use]
+    pub fn of(envelope: &'a Envelope, expansions: &'a [Expansion]) -> Self {
+        Self { envelope, expansions, sender: &envelope.mail.sender }
+    }
+
+    /// The same, who see the sender so.
+    #[must_use]
+    pub fn seeing(self, sender: &'a ReversePath) -> Self {
+        Self { sender, ..self }
+    }
+
     /// The one of this number.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<One<'a>> {
         if let Some(original) = self.envelope.recipient(number) {
-            return Some(One { original, member: None, owner: None });
+            return Some(One { original, member: None, owner: None, sender: self.sender });
         }
         let at = self.expansions.partition_point(|expansion| expansion.end() <= number);
         let expansion = self.expansions.get(at)?;
         let (original, member) = (self.envelope.recipient(expansion.of)?, expansion.member(number)?);
         // What has no sender is never answered (RFC 5321 section 4.5.5), whoever gets it.
         let owner = member.owner.as_ref().filter(|_| self.envelope.mail.sender.address().is_some());
-        Some(One { original, member: Some((expansion, member)), owner })
+        Some(One { original, member: Some((expansion, member)), owner, sender: self.sender })
     }
 
     /// Whom a recipient of the envelope stands for, where that is known.
@@ -197,9 +212,8 @@ impl<'a> One<'a> {
 
     /// The sender of what he gets.
     #[must_use]
-    pub fn sender(&self, envelope: &Envelope) -> ReversePath {
-        self.owner
-            .map_or_else(|| envelope.mail.sender.clone(), |owner| ReversePath::Mailbox(Address::clone(owner)))
+    pub fn sender(&self) -> ReversePath {
+        self.owner.map_or_else(|| self.sender.clone(), |owner| ReversePath::Mailbox(Address::clone(owner)))
     }
 }
 
@@ -352,7 +366,7 @@ mod tests {
             expansion(2, 3, &[mailbox("x@e", ""), mailbox("y@e", "")]),
             expansion(0, 5, &[mailbox("z@e", "o@e"), member(Target::Nobody, "o@e")]),
         ];
-        let everyone = Everyone { envelope: &envelope, expansions: &expansions };
+        let everyone = Everyone::of(&envelope, &expansions);
         assert_eq!(everyone.numbers().collect::<Vec<_>>(), [1, 3, 4, 5, 6]);
         let shown =
             |number| everyone.get(number).map(|one| (one.to_string(), one.original.address.to_string()));
@@ -367,8 +381,8 @@ mod tests {
         let (envelope, _) = Envelope::parse(ENVELOPE).unwrap();
         let told = |members: &[Member]| {
             let expansions = [expansion(0, 3, members)];
-            let one = Everyone { envelope: &envelope, expansions: &expansions }.get(3).unwrap();
-            (one.recipient().to_string(), one.sender(&envelope).to_string())
+            let one = Everyone::of(&envelope, &expansions).get(3).unwrap();
+            (one.recipient().to_string(), one.sender().to_string())
         };
         let (alone, other) = (mailbox("x@e", ""), mailbox("y@e", ""));
         let listed = mailbox("x@e", "o@e");
@@ -385,7 +399,7 @@ mod tests {
         let text = std::str::from_utf8(ENVELOPE).unwrap().replace("<a@b>", "<>");
         let (envelope, _) = Envelope::parse(text.as_bytes()).unwrap();
         let expansions = [expansion(0, 3, &[mailbox("x@e", "o@e")])];
-        let one = Everyone { envelope: &envelope, expansions: &expansions }.get(3).unwrap();
-        assert_eq!(one.sender(&envelope), ReversePath::Null);
+        let one = Everyone::of(&envelope, &expansions).get(3).unwrap();
+        assert_eq!(one.sender(), ReversePath::Null);
     }
 }

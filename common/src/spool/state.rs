@@ -180,7 +180,7 @@ impl QueueState {
     /// Everybody whom the message of this envelope goes to.
     #[must_use]
     pub fn everyone<'a>(&'a self, envelope: &'a Envelope) -> Everyone<'a> {
-        Everyone { envelope, expansions: &self.expansions }
+        Everyone::of(envelope, &self.expansions)
     }
 
     /// The numbers of all who are not delivered to yet and have not failed.

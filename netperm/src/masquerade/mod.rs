@@ -10,6 +10,8 @@
 mod fields;
 mod list;
 
+use std::collections::HashSet;
+
 use smap_common::address::{Address, Domain, ReversePath};
 
 use crate::domains::DomainPattern;
@@ -26,7 +28,7 @@ pub struct Masquerade {
     /// Our own name: of exposed users who have no domain.
     hostname: Domain,
     /// The names that this host is itself known by (sendmail's class w).
-    ours: Vec<Domain>,
+    ours: HashSet<Domain>,
     /// `masquerade-as`
     domain: Option<Domain>,
     /// `masquerade-domain`
@@ -58,6 +60,13 @@ impl Masquerade {
             limited: smapd.masquerade_limited.is_some(),
             added: smapd.always_add_domain.as_ref().map(|line| line.value.0.clone()),
         }
+    }
+
+    /// The same with the names of `local-host-names`.
+    #[must_use]
+    pub fn of(smapd: &Smapd, hostname: &Domain) -> Self {
+        let lines = smapd.local_host_names.iter().flat_map(|names| names.lines());
+        Self::new(smapd, hostname, lines.filter_map(|(name, _)| name.parse().ok()))
     }
 
     /// Whether no address would be changed.

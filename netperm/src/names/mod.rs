@@ -82,7 +82,7 @@ impl Names {
     }
 
     /// Every line, in no order.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, &Place)> {
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &Place)> {
         self.content.lines.iter().map(|(name, place)| (name.as_str(), place))
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use netperm::schema::Smapd;
-use smap_common::address::Address;
+use smap_common::address::{Address, ReversePath};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
 use smap_common::smtp::dsn::Notify;
@@ -15,7 +15,7 @@ use smap_common::spool::{
 };
 use smap_common::status::Status;
 
-use crate::content::Known;
+use crate::content::{Edits, Known};
 use crate::delivery::{Report, Teller};
 use crate::notify::{self, Kind};
 use crate::plan::Job;
@@ -31,6 +31,10 @@ pub(super) struct Active {
     pub(super) message: Arc<Message>,
     /// What the message needs of its next hosts.
     pub(super) needs: Known,
+    /// What of its header everybody is given otherwise.
+    pub(super) edits: Arc<Edits>,
+    /// Its sender, where everybody sees him as another.
+    pub(super) seen_sender: Option<ReversePath>,
     pub(super) place: Place,
     pub(super) state: QueueState,
     /// Open once anything was added to the state.
@@ -100,6 +104,8 @@ impl Active {
         Self {
             message: Arc::new(message),
             needs: Known::default(),
+            edits: Arc::default(),
+            seen_sender: None,
             place,
             file: None,
             has_state: state.is_some(),
@@ -128,7 +134,8 @@ impl Active {
 
     /// Everybody whom it goes to.
     pub(super) fn everyone(&self) -> Everyone<'_> {
-        self.state.everyone(self.envelope())
+        let everyone = self.state.everyone(self.envelope());
+        self.seen_sender.as_ref().map_or(everyone, |sender| everyone.seeing(sender))
     }
 
     /// Recipients that are neither delivered nor failed.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use smap_common::address::{Address, ReversePath};
 use smap_common::clock::Timestamp;
-use smap_common::envelope::Envelope;
 use smap_common::log::{self, Event};
 use smap_common::lookup::{Answer, Answered, Mx, Question};
 use smap_common::smtp::client::Transaction;
@@ -141,13 +140,13 @@ impl Engine {
         let numbers = job.recipients.clone();
         let everyone = active.everyone();
         let all = || numbers.iter().filter_map(|number| everyone.get(*number));
-        let mail = mail(&message.envelope, job.owner.as_deref());
+        let mail = mail(everyone, job.owner.as_deref());
         let recipients: Vec<Recipient> = if matches!(way, Way::Relay(_)) {
             all().map(|one| one.recipient()).collect()
         } else {
             Vec::new()
         };
-        let content = self.content(&message, &job, everyone).knowing(&active.needs);
+        let content = self.content(&message, &job, everyone).knowing(&active.needs).edited(&active.edits);
         let ticket = self.ticket(Ticket::Job { id, left: numbers.len(), job });
         match way {
             Way::Relay(destination) => {
@@ -189,7 +188,7 @@ impl Engine {
             _ => None,
         };
         match only.filter(|_| to_mailbox) {
-            Some(one) => Content::delivered(message, hostname, one.sender(&message.envelope), one.address()),
+            Some(one) => Content::delivered(message, hostname, one.sender(), one.address()),
             None => Content::relayed(message, hostname),
         }
     }
@@ -380,10 +379,10 @@ fn exchanger(record: Mx) -> Exchanger {
 }
 
 /// What a host is told of the message: where the owner of a list sends it, nothing that the sender wished for.
-fn mail(envelope: &Envelope, owner: Option<&Address>) -> Mail {
-    let mail = envelope.mail.clone();
+fn mail(everyone: Everyone<'_>, owner: Option<&Address>) -> Mail {
+    let mail = everyone.envelope.mail.clone();
     match owner {
-        None => mail,
+        None => Mail { sender: everyone.sender.clone(), ..mail },
         Some(owner) => Mail {
             sender: ReversePath::Mailbox(owner.clone()),
             parameters: MailParameters { ret: None, envid: None, ..mail.parameters },

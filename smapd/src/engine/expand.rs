@@ -1,13 +1,17 @@
 //! Whom the recipients of a message stand for: found out, recorded and made durable before anybody of them is
 //! delivered to; from then on the message's state says it, and no table.
 //!
-//! A message whose recipients stand for nobody else passes through without a call to the system.
+//! How mail from inside is seen is decided here too. A message whose recipients stand for nobody else passes through without a call to the system.
 
 use std::io;
 use std::sync::Arc;
 
+use netperm::hosts::{Client, ClientName};
 use netperm::load;
+use netperm::policy::{self, Facts};
+use netperm::site::Site;
 use smap_common::clock::Timestamp;
+use smap_common::envelope::Envelope;
 use smap_common::log::Event;
 use smap_common::spool::QueueId;
 
@@ -15,12 +19,17 @@ use super::active::Active;
 use super::conclude::open_state;
 use super::dispatch::{Done, Ticket, log_delivery};
 use super::{Engine, TROUBLE_WAIT};
+use crate::content::Edits;
 use crate::expansion::{self, Found};
 
 impl Engine {
     /// Begins an attempt at a message.
     pub(super) fn attempt(&mut self, mut active: Active) {
         active.begin_attempt();
+        if let Err(error) = self.disguise(&mut active) {
+            let (id, again) = (active.envelope().id, Timestamp::now().after(TROUBLE_WAIT));
+            return self.hold(id, active, again, &error);
+        }
         let wanted = self.may_stand_for_others(&active);
         if wanted.is_empty() {
             return if active.state.expansions.is_empty() {
@@ -38,6 +47,16 @@ impl Engine {
             Some(found) => self.record_expansions(active, found),
             None => self.find_out(active, wanted),
         }
+    }
+
+    /// Mail from inside is seen as the table says it is to be; all other mail stays as it is.
+    fn disguise(&self, active: &mut Active) -> io::Result<()> {
+        if self.masquerade.is_idle() || !is_from_inside(&self.site, active.envelope()) {
+            return Ok(());
+        }
+        active.edits = Arc::new(Edits::of(&active.message.body, &self.masquerade)?);
+        active.seen_sender = Some(self.masquerade.envelope(&active.envelope().mail.sender));
+        Ok(())
     }
 
     /// Recipients who were not tried before as what they are now.
@@ -139,6 +158,24 @@ impl Engine {
         let what = format!("it cannot be recorded whom its recipients stand for: {error}");
         self.hold(id, active, again, &what);
     }
+}
+
+/// Whether it was brought by somebody who may send to any domain, as the table says now. What we wrote ourselves was
+/// brought by nobody.
+fn is_from_inside(site: &Site, envelope: &Envelope) -> bool {
+    let origin = &envelope.origin;
+    if origin.client.is_none() && origin.greeting.is_none() {
+        return false;
+    }
+    let name = origin.name.as_ref().and_then(|name| name.as_str().parse().ok());
+    let client = Client {
+        address: origin.client.map(|client| client.ip().to_canonical()),
+        name: name.map_or(ClientName::Unknown, |name| ClientName::Known(vec![name])),
+    };
+    let helo = origin.greeting.as_ref().map(|greeting| &greeting.name);
+    let (role, sender) = (origin.role, Some(&envelope.mail.sender));
+    let facts = Facts { role, helo, sender, ..Facts::of(&client) };
+    policy::may_relay(&site.smap, &facts).is_permit()
 }
 
 fn log_expansions(id: QueueId, active: &Active) {

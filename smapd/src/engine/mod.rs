@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use netperm::masquerade::Masquerade;
 use netperm::site::Site;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signalfd::SignalFd;
@@ -102,6 +103,8 @@ pub struct Start {
 pub struct Engine {
     start: Start,
     site: Arc<Site>,
+    /// How mail from inside is seen.
+    masquerade: Masquerade,
     queue: Arc<Queue>,
     poll: Poll,
     inotify: Inotify,
@@ -184,6 +187,7 @@ impl Engine {
             searcher: Workers::start(1, &waker)?,
             expander: Workers::start(1, &waker)?,
             start,
+            masquerade: Masquerade::of(&site.smapd, &site.hostname),
             site: Arc::new(site),
             queue: Arc::new(queue),
             poll,

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use netperm::masquerade::Masquerade;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use smap_common::confine::SetId;
@@ -36,6 +37,7 @@ impl Engine {
             Ok(Settings { site, tls }) => {
                 let ours = ourselves(&site, &self.start.interfaces);
                 self.relay.reconfigure(ours, limits(&site), tls);
+                self.masquerade = Masquerade::of(&site.smapd, &site.hostname);
                 self.site = Arc::new(site);
                 self.next_scan = Instant::now();
                 self.start_programs();

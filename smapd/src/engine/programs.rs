@@ -103,7 +103,7 @@ fn body(content: &Content, folder: &Path) -> io::Result<OwnedFd> {
 /// What a program is told beside its arguments.
 fn environment(active: &Active, job: &Job) -> Vec<(String, String)> {
     let envelope = active.envelope();
-    let sender = job.owner.as_deref().or(envelope.mail.sender.address());
+    let sender = job.owner.as_deref().or(active.everyone().sender.address());
     let sender = sender.map(ToString::to_string).unwrap_or_default();
     let mut environment =
         vec![("SENDER".to_owned(), sender), ("QUEUE_ID".to_owned(), envelope.id.to_string())];

@@ -102,7 +102,7 @@ fn nobody_gets_a_message_twice_because_he_stands_in_two_places() {
         RCPT <one@gw.example>\nRCPT <c@d>\nRCPT <two@gw.example>\n\n";
     let (envelope, _) = Envelope::parse(text).unwrap();
     let site = site("one: x@d, c@d, /dev/null\ntwo: x@d, y@d, one@gw.example\n", "", "");
-    let everyone = Everyone { envelope: &envelope, expansions: &[] };
+    let everyone = Everyone::of(&envelope, &[]);
     let all: Vec<(u32, Found)> = (0..)
         .zip(&envelope.recipients)
         .map(|(number, one)| (number, found(&site, &one.address.to_string())))

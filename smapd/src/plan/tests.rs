@@ -19,7 +19,7 @@ fn all(table: &str, sender: &str, recipients: &[&str]) -> Vec<Job> {
     let pending: Vec<u32> = (0..u32::try_from(recipients.len()).unwrap()).collect();
     let (site, interface) = (site(table), "192.0.2.77".parse().unwrap());
     let envelope = envelope(sender, recipients);
-    let everyone = Everyone { envelope: &envelope, expansions: &[] };
+    let everyone = Everyone::of(&envelope, &[]);
     jobs(&site, &exchangers::ourselves(&site, &[interface]), everyone, &pending)
 }
 
@@ -111,7 +111,7 @@ fn sendmail_gets_the_sender_and_the_recipients_and_no_options_from_outside() {
 #[test]
 fn several_recipients_of_a_program_can_be_tried_one_by_one() {
     let (site, envelope) = (site("toolkit"), envelope("a@b", &["x@y", "z@y"]));
-    let everyone = Everyone { envelope: &envelope, expansions: &[] };
+    let everyone = Everyone::of(&envelope, &[]);
     let [job] = jobs(&site, &Ourselves::default(), everyone, &[0, 1]).try_into().unwrap();
     let alone = job.one_by_one(&site, &Ourselves::default(), everyone);
     assert_eq!(alone.iter().map(|job| job.recipients.clone()).collect::<Vec<_>>(), [[0], [1]]);
