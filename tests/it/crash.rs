@@ -38,6 +38,7 @@ fn nothing_is_lost_when_everything_is_killed() {
         campaign::kill(world, &named("accept-data-large"), some(4), report);
         campaign::kill(world, &named("partial"), some(5), report);
         campaign::kill(world, &named("recovery"), some(3), report);
+        campaign::kill(world, &named("list"), some(5), report);
     });
 }
 

@@ -198,7 +198,12 @@ mod tests {
         let message = samples::message(ENVELOPE, text.as_bytes());
         let edits = Edits::of(&message.body, &masquerade()).unwrap();
         let mut whole = Vec::new();
-        edits.for_each(&message.body, |piece| Ok(whole.extend_from_slice(piece))).unwrap();
+        edits
+            .for_each(&message.body, |piece| {
+                whole.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(edits.length(message.body.length()), octets(whole.len()));
         for size in [1, 2, 3, 7, 100] {
             let (mut read, mut buffer) = (Vec::new(), vec![0; size]);

@@ -105,16 +105,18 @@ impl Engine {
     /// Who is told: the sender, or `badadmin` of what could not be told to anyone. Never somebody whose own
     /// notification it is that failed.
     fn addressee<'a>(&'a self, active: &'a Active, kind: Kind) -> Option<&'a Address> {
-        let administrator = self.site.smapd.badadmin.as_ref().filter(|administrator| {
-            let everyone = active.everyone();
-            let is_he = |number: u32| {
-                everyone.get(number).is_some_and(|one| {
-                    one.address() == *administrator || one.original.address == **administrator
-                })
-            };
-            kind == Kind::Failed && !everyone.numbers().any(is_he)
-        });
-        notify::addressee(active.envelope()).or(administrator)
+        let administrator = || {
+            self.site.smapd.badadmin.as_ref().filter(|administrator| {
+                let everyone = active.everyone();
+                let is_he = |number: u32| {
+                    everyone.get(number).is_some_and(|one| {
+                        one.address() == *administrator || one.original.address == **administrator
+                    })
+                };
+                kind == Kind::Failed && !everyone.numbers().any(is_he)
+            })
+        };
+        notify::addressee(active.envelope()).or_else(administrator)
     }
 
     pub(super) fn stored(&mut self, ticket: u64, result: io::Result<QueueId>) {

@@ -126,10 +126,19 @@ impl Engine {
         }
     }
 
-    /// The same for those of which some are over. Says whether there were any.
+    /// The same for those of which some are over. Says whether there were any. What an operator has ordered meanwhile
+    /// does not wait for jobs that nobody has begun with.
     pub(super) fn send_further(&mut self) -> bool {
         let ids = std::mem::take(&mut self.to_go_on);
-        ids.iter().for_each(|id| self.send_more(*id));
+        for id in &ids {
+            match self.active.get_mut(id).filter(|active| active.order().is_some()) {
+                None => self.send_more(*id),
+                Some(active) => {
+                    active.outstanding -= std::mem::take(&mut active.waiting).len();
+                    self.conclude_if_done(*id);
+                }
+            }
+        }
         !ids.is_empty()
     }
 

@@ -167,9 +167,7 @@ impl Engine {
         let poll = Poll::new()?;
         let registry = poll.registry();
         let waker = Arc::new(Waker::new(registry, WORKERS)?);
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        inotify
-            .add_watch(queue.incoming_path(), AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO)?;
+        let inotify = watch(&queue)?;
         for (fd, token) in [
             (inotify.as_fd().as_raw_fd(), SPOOL),
             (runner.as_fd().as_raw_fd(), RUNNER),
@@ -432,6 +430,13 @@ impl Engine {
         Event::Error { text: &format_args!("id={id} {error}") }.log();
         self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT));
     }
+}
+
+/// Says what comes into `incoming/`.
+fn watch(queue: &Queue) -> io::Result<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+    inotify.add_watch(queue.incoming_path(), AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO)?;
+    Ok(inotify)
 }
 
 fn limits(site: &Site) -> Limits {

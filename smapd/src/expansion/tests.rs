@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test has tables of its own")]
+
 use std::fs;
 
 use smap_common::envelope::Envelope;

@@ -152,6 +152,10 @@ impl Account {
         let Some((letter, _)) = self.letters.iter().find(|(letter, _)| letter.mark == mark) else {
             return Some(format!("I2 a letter of another run: {mark}"));
         };
+        // Of a list that has begun nobody else gets it, whoever stands there by now.
+        if letter.list.is_some() && !letter.to.contains(&copy.to) {
+            return Some(format!("I3 a list that had begun was made anew: {mark} to {}", copy.to));
+        }
         match copy.judge(letter) {
             Judged::Whole => None,
             Judged::Beginning if crashed => None,
