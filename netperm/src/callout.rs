@@ -11,7 +11,6 @@ use smap_common::address::{Address, Domain};
 
 use crate::domains::DomainPattern;
 use crate::fault::Fault;
-use crate::mailertable::Key;
 use crate::place::Located;
 use crate::policy::{Route, at_home, route};
 use crate::recipients::{Line, Source};
@@ -134,15 +133,13 @@ fn ways<'a>(
     ways
 }
 
-/// Domains that a pattern means: all that smapd's table tells from one another.
+/// Domains that a pattern means: all that smapd's table tells from one another, but for the rows of a compiled
+/// mailertable, which are never looked at together.
 fn samples(pattern: &DomainPattern, smapd: &Smapd) -> Vec<Domain> {
     let named = smapd.domain.iter().flat_map(|line| &line.patterns);
-    let entries = smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries());
-    let of_mailertable = entries.filter_map(|entry| match &entry.key {
-        Key::Of(pattern) => Some(pattern),
-        _ => None,
-    });
-    let within = named.chain(of_mailertable).filter(|named| pattern.covers(named));
+    let of_mailertable: Vec<DomainPattern> =
+        smapd.mailertable.iter().flat_map(|mailertable| mailertable.unjudged()).collect();
+    let within = named.chain(&of_mailertable).filter(|named| pattern.covers(named));
     let mut samples: Vec<Domain> = std::iter::once(pattern).chain(within).filter_map(sample).collect();
     samples.sort_by_key(Domain::to_string);
     samples.dedup();
@@ -161,7 +158,10 @@ fn sample(pattern: &DomainPattern) -> Option<Domain> {
 #[must_use]
 pub fn ports(lines: &[Located<Line>], smapd: &Smapd, hostname: &Domain) -> Vec<u16> {
     let ways = ways(lines, smapd, hostname);
-    ways.iter().filter_map(|(.., way)| way.as_ref().ok()).flat_map(|way| way.transport.ports()).collect()
+    let of_ways = ways.iter().filter_map(|(.., way)| way.as_ref().ok()).flat_map(|way| way.transport.ports());
+    let compiled =
+        smapd.mailertable.iter().filter(|table| table.is_compiled() && lines.iter().any(|line| asks(line)));
+    of_ways.chain(compiled.flat_map(|table| table.ports())).collect()
 }
 
 /// Lines by which recipients would be asked for where nobody can be asked.

@@ -193,10 +193,8 @@ fn half_told(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
     if smapd.sendmail.is_some() || smapd.relay_host.is_some() {
         return Vec::new();
     }
-    let in_mailertable = |pattern: &DomainPattern| {
-        let entries = smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries());
-        entries.into_iter().any(|entry| entry.key.covers(pattern))
-    };
+    let entries: Vec<_> = smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries()).collect();
+    let in_mailertable = |pattern: &DomainPattern| entries.iter().any(|entry| entry.key.covers(pattern));
     smap.domain
         .iter()
         .filter(|line| !smapd.domain.iter().any(|other| other.place == line.place))

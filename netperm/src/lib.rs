@@ -4,10 +4,16 @@
 //! [`schema`], and [`policy`] says what they mean for a client or a recipient, with the line that decided.
 //! Nothing here speaks to the network.
 
+#[cfg(test)]
+extern crate self as netperm;
+
 pub mod access;
 pub mod aliases;
 pub mod callout;
 mod check;
+#[cfg(test)]
+#[path = "../tests/it/compiled.rs"]
+mod compiled;
 pub mod detail;
 pub mod domains;
 pub mod exchangers;
@@ -38,5 +44,5 @@ pub use hosts::{Client, ClientName};
 pub use place::{Located, Place};
 pub use reply::Reply;
 pub use schema::{Lookup, Smap, Smapd};
-pub use table::{Content, Reader, Syntax, Table};
+pub use table::{Content, Found, Reader, Syntax, Table};
 pub use transport::Transport;

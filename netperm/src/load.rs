@@ -12,12 +12,13 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::fault::{Fault, Faults, Note};
 use crate::place::Place;
-use crate::table::{Content, Reader, Syntax, Table, Unread};
+use crate::table::{Content, Found, Reader, Syntax, Table, Unread};
+use crate::tables::Kind;
 
 mod mapped;
 mod tables;
 
-pub use self::tables::{Source, compiled_name};
+pub use self::tables::Source;
 
 /// Where the table is looked for when the command line names none.
 pub const DEFAULT_TABLES: [&str; 2] = ["/etc/smap/netperm-table", "/usr/local/etc/netperm-table"];
@@ -54,7 +55,11 @@ impl Table {
         Self::load_with(file, Unread)
     }
 
-    fn load_with(file: &Path, read: impl Reader) -> Result<Self, Faults> {
+    /// The same with the files that it names as someone else reads them.
+    ///
+    /// # Errors
+    /// When one of them can't be read or believed, and everything that is wrong in them.
+    pub fn load_with(file: &Path, read: impl Reader) -> Result<Self, Faults> {
         let place = Place::whole(file);
         let fault = |what: String| Faults::from(Fault::new(&place, what));
         let (bytes, mut notes, mode) = believed(file).map_err(fault)?;
@@ -74,13 +79,22 @@ struct Disk;
 
 impl Reader for Disk {
     fn content(&self, file: &Path) -> Result<Content, String> {
-        believed(file).map(|(bytes, notes, _)| (bytes, notes))
+        Source::read(file).map(|source| (source.bytes, source.notes))
     }
 
-    /// Whether it is a file that someone may run.
-    fn is_program(&self, file: &Path) -> bool {
-        fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
+    fn compiled(&self, kind: Kind, file: &Path) -> Found {
+        tables::compiled(kind, file)
     }
+
+    fn is_program(&self, file: &Path) -> bool {
+        is_program(file)
+    }
+}
+
+/// Whether it is a file that someone may run.
+#[must_use]
+pub fn is_program(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
 }
 
 /// What an included file says, if it may be believed.

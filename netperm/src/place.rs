@@ -23,6 +23,11 @@ impl Place {
         Self { file: Arc::clone(file), line: Some(line) }
     }
 
+    /// So many lines further on.
+    pub(crate) fn below(&self, lines: u32) -> Self {
+        Self { file: Arc::clone(&self.file), line: self.line.map(|line| line.saturating_add(lines)) }
+    }
+
     /// A file as a whole.
     #[must_use]
     pub fn whole(file: &Path) -> Self {

@@ -55,6 +55,12 @@ impl fmt::Display for ReplyError {
 impl std::error::Error for ReplyError {}
 
 impl Reply {
+    /// What is said where our own tables do not let us say more.
+    pub(crate) fn later() -> Self {
+        let text = "Local configuration error, try again later".to_owned();
+        Self { code: 451, status: Status::transient(3, 5), text }
+    }
+
     /// Reads `[code] [status] text`, perhaps in quotes; `said` is the status that stands before it, and its code.
     ///
     /// # Errors

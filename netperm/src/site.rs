@@ -37,6 +37,8 @@ pub struct Site {
     pub layout: Layout,
     /// What the operator should know of the table.
     pub notes: Vec<Note>,
+    /// What of the compiled tables is not what the operator means it to be.
+    pub warnings: Vec<String>,
 }
 
 impl Site {
@@ -105,7 +107,10 @@ impl Site {
     /// Reads the other table. What is wrong with that one is said, and keeps nobody from obeying this one.
     fn with_shadow(mut self) -> Self {
         let Some(named) = &self.smap.shadow else { return self };
-        let shadow = Table::load(&named.value.0).and_then(|table| table.smap());
+        let shadow = Table::load(&named.value.0).and_then(|table| {
+            self.warnings.extend(warnings_of(&table));
+            table.smap()
+        });
         self.shadow = Some(shadow.map(|(shadow, _)| shadow));
         self
     }
@@ -138,6 +143,7 @@ impl Site {
             );
             return Err(Fault::new(&whole, what).into());
         }
+        let warnings = warnings_of(table);
         let current = Account::current();
         let layout = Layout::new(
             &smap.directory,
@@ -160,8 +166,13 @@ impl Site {
             lookup_account,
             layout,
             notes,
+            warnings,
         })
     }
+}
+
+fn warnings_of(table: &Table) -> Vec<String> {
+    table.warnings().iter().map(|note| format!("{}: {}", note.place, note.text)).collect()
 }
 
 /// A user or group as the table names it.

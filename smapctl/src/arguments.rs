@@ -35,9 +35,9 @@ pub enum Command {
         #[arg(long)]
         security: bool,
     },
-    /// Make FILE.cdb of each table, which is quick to open however many rows it has
+    /// Make FILE.cdb of each file that the table names, which is quick to open however many rows it has
     Compile {
-        /// The tables (all that the netperm-table names)
+        /// The files (all that the table names)
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },

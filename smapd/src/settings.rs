@@ -24,6 +24,7 @@ impl Settings {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
             lines.join("\n")
         })?;
+        site.warnings.iter().for_each(|text| Event::Warning { text }.log());
         tls.notes.iter().for_each(|text| Event::Warning { text }.log());
         Ok(Self { site, tls })
     }

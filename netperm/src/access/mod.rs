@@ -12,6 +12,7 @@
 mod key;
 mod notes;
 pub(crate) mod order;
+mod shape;
 mod value;
 
 use std::fmt;
@@ -21,11 +22,11 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserialize, Deserializer};
 use smap_common::address::Address;
 use smap_common::lookup::Name;
-use smap_common::status::Status;
 
 pub use self::key::{Key, KeyError, Subject, Tag};
 pub(crate) use self::notes::{notes, notes_of_names};
-use self::order::{Lengths, tagged};
+use self::order::tagged;
+use self::shape::{ADDRESSES_REFUSE, NAMES_ACCEPT, NAMES_REFUSE, NAMES_RELAY, Shape};
 pub use self::value::{Value, ValueError};
 use crate::fault::Fault;
 use crate::hosts::{Client, ClientName};
@@ -33,7 +34,7 @@ use crate::paths;
 use crate::place::Place;
 use crate::reply::Reply;
 use crate::table::word;
-use crate::tables::Map;
+use crate::tables::{Damaged, Map, Unusable};
 
 #[cfg(test)]
 mod tests;
@@ -43,34 +44,6 @@ mod tests;
 pub struct Access {
     map: Map,
     shape: Shape,
-}
-
-/// What kinds of rows there are: what none of them could say is not looked up.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Shape {
-    lengths: Lengths,
-    /// A row refuses clients by their name.
-    names_refuse: bool,
-    /// A row accepts clients by their name.
-    names_accept: bool,
-    /// A row refuses clients by their address.
-    addresses_refuse: bool,
-    /// A row lets clients relay by their name.
-    names_relay: bool,
-}
-
-impl Shape {
-    fn add(&mut self, written: &str, key: &Key, value: &Value) {
-        if let Subject::Network(network) = &key.subject {
-            self.lengths.add(network, written);
-            self.addresses_refuse |= value.refuses();
-        }
-        if key.is_of_client_name() {
-            self.names_refuse |= value.refuses();
-            self.names_accept |= !value.refuses();
-            self.names_relay |= *value == Value::Relay;
-        }
-    }
 }
 
 /// A row that was found.
@@ -98,15 +71,17 @@ pub struct Search {
     pub row: Option<Row>,
     /// The keys that were looked up, in that order.
     pub tried: Vec<String>,
+    /// The row that ended the search cannot be read any more.
+    pub damaged: Option<Damaged>,
 }
 
 impl Search {
     /// Goes on with another one, if this one found nothing.
     fn or(mut self, next: impl FnOnce() -> Self) -> Self {
-        if self.row.is_none() {
+        if self.row.is_none() && self.damaged.is_none() {
             let next = next();
-            self.row = next.row;
             self.tried.extend(next.tried);
+            (self.row, self.damaged) = (next.row, next.damaged);
         }
         self
     }
@@ -131,6 +106,16 @@ impl Access {
         (Self { map, shape }, faults)
     }
 
+    /// What was compiled of it.
+    pub(crate) fn of(map: Map) -> Result<Self, Unusable> {
+        let shape = map.shape().and_then(Shape::read).ok_or(Unusable::Broken)?;
+        Ok(Self { map, shape })
+    }
+
+    pub(crate) fn rows_and_shape(&self) -> (&Map, String) {
+        (&self.map, self.shape.to_string())
+    }
+
     fn unread(file: PathBuf) -> Self {
         Self::parse(&file, b"").0
     }
@@ -149,13 +134,13 @@ impl Access {
     /// Whether a client's name may decide that it may not connect.
     #[must_use]
     pub fn connect_needs_name(&self) -> bool {
-        self.shape.names_refuse || (self.shape.names_accept && self.shape.addresses_refuse)
+        self.shape.has(NAMES_REFUSE) || (self.shape.has(NAMES_ACCEPT) && self.shape.has(ADDRESSES_REFUSE))
     }
 
     /// Whether a client's name may let it relay.
     #[must_use]
     pub fn relay_needs_name(&self) -> bool {
-        self.shape.names_relay
+        self.shape.has(NAMES_RELAY)
     }
 
     /// The row for a client that connects: by its name, or that it has none, then by its address. Of several names
@@ -234,25 +219,18 @@ impl Access {
     fn search(&self, tag: Tag, keys: &[String]) -> Search {
         let mut search = Search::default();
         for key in tagged(tag, keys) {
-            let row = self.map.get(&key).map(|row| Row {
-                place: row.place,
-                key: key.clone(),
-                value: Value::read(row.value).unwrap_or_else(|_| not_understood()),
-            });
-            search.tried.push(key);
-            if row.is_some() {
-                search.row = row.filter(|row| row.value != Value::Skip);
+            let row = self.map.get(&key).map(|row| (row.place, Value::read(row.value)));
+            search.tried.push(key.clone());
+            if let Some((place, value)) = row {
+                search.damaged = value.is_err().then(|| self.map.damaged());
+                // Such a row is never a yes.
+                let value = value.unwrap_or_else(|_| Value::Error(Reply::later()));
+                search.row = Some(Row { place, key, value }).filter(|row| row.value != Value::Skip);
                 break;
             }
         }
         search
     }
-}
-
-/// A row that nobody judged when the table was loaded is never a yes.
-fn not_understood() -> Value {
-    let text = "Local configuration error, try again later".to_owned();
-    Value::Error(Reply { code: 451, status: Status::transient(3, 5), text })
 }
 
 /// A row on its own.

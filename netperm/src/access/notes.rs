@@ -57,7 +57,7 @@ pub(crate) fn notes_of_names(names: &Names, ours: &[IpAddr]) -> Vec<Note> {
     let keys = names.lines().filter_map(|(name, place)| {
         let subject = Subject::read(name).ok()?;
         let tag = matches!(subject, Subject::Name(_) | Subject::Below(_)).then_some(Tag::To);
-        Some((place.clone(), Key { tag, subject }))
+        Some((place, Key { tag, subject }))
     });
     of_keys(keys, ours)
 }

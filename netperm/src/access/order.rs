@@ -4,12 +4,14 @@
 //! `lookupdotdomain`; networks with their bits are ours, and stand behind sendmail's own key of the same length.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smap_common::address::{Address, Domain};
 
 use super::key::Tag;
+use crate::tables::{listed, read_list};
 
 /// The lengths of the networks that are written with their bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +30,18 @@ impl Lengths {
             IpNet::V4(network) => self.v4.insert(network.prefix_len()),
             IpNet::V6(network) => self.v6.insert(network.prefix_len()),
         };
+    }
+
+    /// As a compiled table has them.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (v4, v6) = text.split_once(' ')?;
+        Some(Self { v4: read_list(v4)?, v6: read_list(v6)? })
+    }
+}
+
+impl fmt::Display for Lengths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", listed(&self.v4), listed(&self.v6))
     }
 }
 

@@ -320,9 +320,10 @@ fn rows_that_let_strangers_relay_are_told() {
 
 #[test]
 fn lines_of_relay_domains_that_let_strangers_relay_are_told() {
-    use crate::names::{Kind, Names};
+    use crate::names::Names;
     let noted = |text: &str| {
-        let (names, faults) = Names::parse(Kind::Relay, Path::new("a"), text.as_bytes());
+        let (names, faults) =
+            Names::parse(crate::tables::Kind::RelayDomains, Path::new("a"), text.as_bytes());
         assert!(faults.is_empty(), "{faults:?}");
         notes_of_names(&names, &[address("192.0.2.1")]).len()
     };

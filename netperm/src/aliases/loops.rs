@@ -8,14 +8,14 @@ use std::sync::Arc;
 use super::{Aliases, Row, Target};
 use crate::detail::Delimiter;
 use crate::fault::Fault;
-use crate::place::Located;
+use crate::place::{Located, Place};
 
 /// How many steps of a circle are told.
 const SHOWN: usize = 4;
 
 /// Where the walk stands in a row: its next target.
-struct Step<'a> {
-    row: &'a Located<Arc<Row>>,
+struct Step {
+    row: Located<Arc<Row>>,
     next: usize,
 }
 
@@ -27,33 +27,34 @@ enum Mark {
 
 /// One fault for each target that closes a circle. `name: name` is none: it is the user of that name.
 pub(super) fn find(aliases: &Aliases, delimiter: Delimiter) -> Vec<Fault> {
-    let mut rows: Vec<&Located<Arc<Row>>> = aliases.rows().collect();
+    let mut rows: Vec<Located<Arc<Row>>> = aliases.unjudged().collect();
     rows.sort_by(|a, b| a.place.cmp(&b.place));
-    let (mut marks, mut faults) = (HashMap::<*const Row, Mark>::new(), Vec::new());
+    let (mut marks, mut faults) = (HashMap::<Place, Mark>::new(), Vec::new());
     for row in rows {
-        if marks.contains_key(&Arc::as_ptr(row)) {
+        if marks.contains_key(&row.place) {
             continue;
         }
+        marks.insert(row.place.clone(), Mark::OnTheWay);
         let mut way = vec![Step { row, next: 0 }];
-        marks.insert(Arc::as_ptr(row), Mark::OnTheWay);
         while let Some(step) = way.last_mut() {
-            let here = step.row;
-            let Some(target) = here.targets.get(step.next) else {
-                marks.insert(Arc::as_ptr(here), Mark::Done);
+            let Some(target) = step.row.targets.get(step.next) else {
+                marks.insert(step.row.place.clone(), Mark::Done);
                 way.pop();
                 continue;
             };
             step.next += 1;
             let Target::Name(name) = &target.value else { continue };
-            let Some(found) = aliases.find(name, delimiter) else { continue };
-            let itself = Arc::ptr_eq(found, here);
-            match marks.get(&Arc::as_ptr(found)) {
+            // What cannot be read leads nowhere now.
+            let Ok(Some(found)) = aliases.find(name, delimiter) else { continue };
+            let itself = found.place == step.row.place;
+            match marks.get(&found.place) {
                 Some(Mark::OnTheWay) if !itself => {
-                    faults.push(Fault::new(&target.place, circle(&way, found)));
+                    let place = target.place.clone();
+                    faults.push(Fault::new(&place, circle(&way, &found)));
                 }
                 Some(_) => {}
                 None => {
-                    marks.insert(Arc::as_ptr(found), Mark::OnTheWay);
+                    marks.insert(found.place.clone(), Mark::OnTheWay);
                     way.push(Step { row: found, next: 0 });
                 }
             }
@@ -63,8 +64,8 @@ pub(super) fn find(aliases: &Aliases, delimiter: Delimiter) -> Vec<Fault> {
 }
 
 /// The circle that comes back to `first`.
-fn circle(way: &[Step<'_>], first: &Located<Arc<Row>>) -> String {
-    let names = way.iter().map(|step| step.row).skip_while(|row| !Arc::ptr_eq(row, first));
+fn circle(way: &[Step], first: &Located<Arc<Row>>) -> String {
+    let names = way.iter().map(|step| &step.row).skip_while(|row| row.place != first.place);
     let names: Vec<String> = names.map(|row| format!("{} ({})", row.name, row.place)).collect();
     let more = if names.len() > SHOWN { "... -> " } else { "" };
     let shown: String = names.iter().take(SHOWN).map(|name| format!("{name} -> ")).collect();

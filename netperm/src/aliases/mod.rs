@@ -9,8 +9,9 @@
 mod lines;
 mod loops;
 mod target;
+mod written;
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::fault::{Fault, Note};
 use crate::paths;
 use crate::place::{Located, Place};
 use crate::table::Words;
+use crate::tables::{Builder, Damaged, Map, Unusable};
 
 #[cfg(test)]
 mod tests;
@@ -36,11 +38,19 @@ pub struct Row {
     pub targets: Vec<Located<Target>>,
 }
 
-/// One file of aliases.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The row of a name, if there is one, as far as that can be told.
+pub type Found = Result<Option<Located<Arc<Row>>>, Damaged>;
+
+/// One file of aliases. What stands behind a name is kept as it is written, and read when the name is looked up.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AliasFile {
-    rows: HashMap<String, Located<Arc<Row>>>,
+    rows: Map,
+    /// The lists that rows name by their files.
+    includes: BTreeSet<PathBuf>,
 }
+
+/// What no path has in it that a line can name.
+const BETWEEN: &str = "\n";
 
 impl AliasFile {
     /// Reads a file, and tells everything that is wrong with its rows.
@@ -48,25 +58,48 @@ impl AliasFile {
         let (entries, wrong) = lines::entries(file, bytes);
         let mut faults: Vec<Fault> =
             wrong.into_iter().map(|(place, what)| Fault::new(&place, what)).collect();
-        let mut rows = HashMap::<String, Located<Arc<Row>>>::new();
+        let (mut rows, mut includes) = (Builder::new(file), BTreeSet::new());
         for Entry { place, name, items } in entries {
-            let name = name_of(&name).unwrap_or_else(|what| {
-                faults.push(Fault::new(&place, what));
-                String::new()
-            });
+            let key = name_of(&name);
+            let value = written::write(&place, &items);
             if items.is_empty() {
                 let what = format!("\"{name}\": nobody stands behind the colon");
                 faults.push(Fault::new(&place, what));
                 continue;
             }
-            let targets = read_all(items, &mut faults);
-            if let Some(first) = rows.get(&name).filter(|_| !name.is_empty()) {
-                faults.push(Fault::new(&place, format!("\"{name}\" stands here already: {}", first.place)));
-            } else {
-                rows.insert(name.clone(), Located { place, value: Arc::new(Row { name, targets }) });
-            }
+            includes.extend(read_all(items, &mut faults).into_iter().filter_map(list_of));
+            let added = key.and_then(|name| rows.add(name, &place, value));
+            faults.extend(added.err().map(|what| Fault::new(&place, what)));
         }
-        (Self { rows }, faults)
+        (Self { rows: rows.done(), includes }, faults)
+    }
+
+    /// What was compiled of it.
+    pub(crate) fn of(rows: Map) -> Result<Self, Unusable> {
+        let shape = rows.shape().ok_or(Unusable::Broken)?;
+        let includes = shape.split(BETWEEN).filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+        Ok(Self { rows, includes })
+    }
+
+    pub(crate) fn rows_and_shape(&self) -> (&Map, String) {
+        let includes: Vec<String> = self.includes.iter().map(|path| path.display().to_string()).collect();
+        (&self.rows, includes.join(BETWEEN))
+    }
+
+    fn row(&self, name: &str) -> Found {
+        self.rows.find(name)?.map(|row| self.read(name, row.place, row.value)).transpose()
+    }
+
+    fn read(&self, name: &str, place: Place, value: &str) -> Result<Located<Arc<Row>>, Damaged> {
+        let targets = written::read(&place, value).ok_or_else(|| self.rows.damaged())?;
+        Ok(Located { place, value: Arc::new(Row { name: name.to_owned(), targets }) })
+    }
+}
+
+fn list_of(target: Located<Target>) -> Option<PathBuf> {
+    match target.value {
+        Target::Include(file) => Some(file),
+        _ => None,
     }
 }
 
@@ -129,41 +162,56 @@ impl Aliases {
     }
 
     /// The row of a local part: as a whole, then `user+*`, then without its detail.
-    #[must_use]
-    pub fn find(&self, local_part: &str, delimiter: Delimiter) -> Option<&Located<Arc<Row>>> {
+    ///
+    /// # Errors
+    /// A compiled table is damaged there.
+    pub fn find(&self, local_part: &str, delimiter: Delimiter) -> Found {
         let name = local_part.to_lowercase();
         let split = delimiter.split(&name);
         let keys = split.map(|split| [format!("{}{}*", split.user, split.delimiter), split.user.to_owned()]);
-        self.row(&name).or_else(|| keys.into_iter().flatten().find_map(|key| self.row(&key)))
+        for key in std::iter::once(name.clone()).chain(keys.into_iter().flatten()) {
+            if let Some(row) = self.row(&key)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
-    fn row(&self, name: &str) -> Option<&Located<Arc<Row>>> {
-        self.read.iter().find_map(|file| file.rows.get(name))
+    fn row(&self, name: &str) -> Found {
+        for file in &self.read {
+            if let Some(row) = file.row(name)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// The envelope's sender for what a list sends on: whoever stands behind `owner-LIST`, or that name itself where
     /// several do or he is a program, a file or a list.
-    #[must_use]
-    pub fn owner(&self, name: &str) -> Option<Target> {
+    ///
+    /// # Errors
+    /// A compiled table is damaged there.
+    pub fn owner(&self, name: &str) -> Result<Option<Target>, Damaged> {
         let name = if name.starts_with("owner-") { "owner" } else { name };
         let owner = self.row(&format!("owner-{name}"))?;
-        match owner.targets.as_slice() {
-            [Located { value: one @ (Target::Name(_) | Target::Address(_)), .. }] => Some(one.clone()),
-            _ => Some(Target::Name(owner.name.clone())),
-        }
+        Ok(owner.map(|owner| match owner.targets.as_slice() {
+            [Located { value: one @ (Target::Name(_) | Target::Address(_)), .. }] => one.clone(),
+            _ => Target::Name(owner.name.clone()),
+        }))
     }
 
     /// The lists that rows name by their files.
     pub fn includes(&self) -> impl Iterator<Item = &Path> {
-        let targets = self.rows().flat_map(|row| &row.targets);
-        targets.filter_map(|target| match &target.value {
-            Target::Include(file) => Some(file.as_path()),
-            _ => None,
-        })
+        self.read.iter().flat_map(|file| file.includes.iter().map(PathBuf::as_path))
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Located<Arc<Row>>> {
-        self.read.iter().flat_map(|file| file.rows.values())
+    /// Every row that was not judged when it was compiled.
+    fn unjudged(&self) -> impl Iterator<Item = Located<Arc<Row>>> {
+        let rows = |file: &'_ Arc<AliasFile>| {
+            let row = |(name, place, value)| file.read(name, place, value).ok();
+            file.rows.unjudged().filter_map(row).collect::<Vec<_>>()
+        };
+        self.read.iter().flat_map(rows)
     }
 
     /// What the rows name that may not be named, and those that lead back to themselves. `exists` tells whether a
@@ -174,17 +222,15 @@ impl Aliases {
         files: Option<&Path>,
         exists: &dyn Fn(&Path) -> bool,
     ) -> Vec<Fault> {
-        let targets = self.rows().flat_map(|row| &row.targets);
-        targets
-            .filter_map(|target| {
-                let what = match &target.value {
-                    Target::Program(program) => not_run(program, programs, exists),
-                    Target::File(file) => not_written(file, files),
-                    _ => None,
-                };
-                what.map(|what| Fault::new(&target.place, what))
-            })
-            .collect()
+        let judged = |target: &Located<Target>| {
+            let what = match &target.value {
+                Target::Program(program) => not_run(program, programs, exists),
+                Target::File(file) => not_written(file, files),
+                _ => None,
+            };
+            what.map(|what| Fault::new(&target.place, what))
+        };
+        self.unjudged().flat_map(|row| row.targets.iter().filter_map(judged).collect::<Vec<_>>()).collect()
     }
 
     /// The rows that lead back to themselves by way of others.
@@ -195,7 +241,7 @@ impl Aliases {
     /// What the operator should know; `line` is the one that names the files.
     pub(crate) fn notes(&self, line: &Place) -> Vec<Note> {
         let mut notes = Vec::new();
-        if !self.read.is_empty() && self.row("postmaster").is_none() {
+        if !self.read.is_empty() && self.row("postmaster") == Ok(None) {
             notes.push(Note::new(
                 line,
                 "no alias says who reads mail for postmaster (RFC 5321 section 4.5.1): add a row such as \
@@ -204,11 +250,11 @@ impl Aliases {
         }
         for (number, file) in self.read.iter().enumerate() {
             let earlier = || self.read.iter().take(number).rev();
-            for (name, row) in &file.rows {
+            for (name, place, _) in file.rows.iter() {
                 if let Some(first) = earlier().find_map(|file| file.rows.get(name)) {
                     let text =
                         format!("{name} is already taken by {}, and the first file counts", first.place);
-                    notes.push(Note::new(&row.place, text));
+                    notes.push(Note::new(&place, text));
                 }
             }
         }

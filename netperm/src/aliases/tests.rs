@@ -23,7 +23,7 @@ fn fault(row: &str) -> String {
 /// Whom a name stands for, each with its line.
 fn targets(text: &str, name: &str) -> Vec<String> {
     let aliases = read(text);
-    let row = aliases.find(name, Delimiter::default()).unwrap();
+    let row = aliases.find(name, Delimiter::default()).unwrap().unwrap();
     let shown =
         |target: &Located<Target>| format!("{} {:?}", target.place.line_number().unwrap(), target.value);
     row.targets.iter().map(shown).collect()
@@ -174,7 +174,10 @@ fn a_chain_as_long_as_the_file_is_walked() {
 #[test]
 fn a_name_with_a_detail_is_looked_up_as_a_whole_first() {
     let aliases = read("joe+x: a\njoe+*: b\njim: c\n");
-    let found = |name| aliases.find(name, Delimiter::default()).map(|row| row.place.line_number().unwrap());
+    let found = |name| {
+        let row = aliases.find(name, Delimiter::default()).unwrap();
+        row.map(|row| row.place.line_number().unwrap())
+    };
     assert_eq!(
         ["Joe+X", "joe+y", "joe+", "joe", "jim+z"].map(found),
         [Some(1), Some(2), Some(2), None, Some(3)]
@@ -186,7 +189,7 @@ fn the_owner_of_a_list_is_one_address_or_the_name_itself() {
     let aliases = read(
         "l: a\nowner-l: joe@b.example\nm: a\nowner-m: joe, jim\nn: a\nowner-n: |p\nowner-owner: root\no: a\n",
     );
-    let owner = |list| match aliases.owner(list) {
+    let owner = |list| match aliases.owner(list).unwrap() {
         Some(Target::Name(name)) => name,
         Some(Target::Address(address)) => address.to_string(),
         other => format!("{other:?}"),
@@ -245,11 +248,17 @@ fn an_included_file_names_neither_programs_nor_files() {
 fn the_first_file_that_has_a_name_counts() {
     let file = |name: &str, text: &str| Arc::new(AliasFile::parse(Path::new(name), text.as_bytes()).0);
     let aliases = Aliases { files: Vec::new(), read: vec![file("a", "x: 1"), file("b", "x: 2\ny: 3")] };
-    let place = |name| aliases.find(name, Delimiter::default()).unwrap().place.to_string();
+    let place = |name| aliases.find(name, Delimiter::default()).unwrap().unwrap().place.to_string();
     assert_eq!((place("x"), place("y")), ("a:1".to_owned(), "b:2".to_owned()));
     let notes: Vec<String> =
         aliases.notes(&Place::whole(Path::new("t"))).iter().map(ToString::to_string).collect();
     assert_eq!(notes.len(), 2);
     assert_eq!(notes[1], "b:1: note: x is already taken by a:1, and the first file counts");
     assert!(notes[0].contains("postmaster"));
+}
+
+#[test]
+fn the_lists_that_rows_name_are_known() {
+    let aliases = read("a: :include:/l/one, b\nc: :include:/l/two\nd: \":include:/l/one\", /f\n");
+    assert_eq!(aliases.includes().collect::<Vec<_>>(), ["/l/one", "/l/two"].map(Path::new));
 }

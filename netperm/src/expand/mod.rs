@@ -149,7 +149,7 @@ pub enum Why {
     TooDeep,
     /// More than [`MOST_TARGETS`]: nobody at all is named then.
     TooMany,
-    /// An included file cannot be read now, and why.
+    /// An included file, or the row of an alias, cannot be read now, and why.
     Unreadable(String),
     /// What is wrong with a line of an included file, or with what it names.
     Bad(String),
@@ -292,9 +292,13 @@ impl<'a> Work<'a> {
             }
         };
         let virtual_row = tables.virtual_row(address);
-        let alias = if virtual_row.is_none() { tables.alias(address) } else { None };
+        let alias = if virtual_row.is_none() { tables.alias(address) } else { Ok(None) };
+        let alias = match alias {
+            Ok(alias) => alias,
+            Err(damaged) => return self.refuse(todo.chain, Why::Unreadable(damaged.to_string())),
+        };
         let mailbox = || What::Final(Recipient::Mailbox(address.clone()));
-        if virtual_row.is_none() && alias.is_none_or(|row| is_row_of(&todo.chain, row)) {
+        if virtual_row.is_none() && alias.as_ref().is_none_or(|row| is_row_of(&todo.chain, row)) {
             // Nobody else, or an alias that names himself.
             return self.todo.push(Todo { what: mailbox(), ..todo });
         }
@@ -310,7 +314,10 @@ impl<'a> Work<'a> {
             }
         } else if let Some(row) = alias {
             let Some(key) = self.first(format!("the alias {}", row.name), &todo.chain) else { return };
-            let owner = tables.owner(&row.name).map(Arc::new).or(todo.owner);
+            let owner = match tables.owner(&row.name) {
+                Ok(owner) => owner.map(Arc::new).or(todo.owner),
+                Err(damaged) => return self.refuse(todo.chain, Why::Unreadable(damaged.to_string())),
+            };
             for target in row.targets.iter().rev() {
                 let chain = todo.chain.then(&target.place, By::Alias(row.name.clone()), &key);
                 let (what, owner) = (What::Target(target.value.clone()), owner.clone());

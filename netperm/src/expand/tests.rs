@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::*;
+use crate::compiled::Compiled;
 use crate::recipients::{Answer, Question, exists};
 use crate::{Content, Reader, Syntax, Table};
 
@@ -91,9 +92,22 @@ fn rendered(text: &str) -> String {
         Ok(table) => table,
         Err(faults) => return format!("{faults}\n"),
     };
+    let said = all(&parts, &table);
+    let compiled = Table::parse_with(
+        Path::new("netperm-table"),
+        parts[""].as_bytes(),
+        Syntax::Netperm,
+        Compiled::of(&table),
+    );
+    assert_eq!(all(&parts, &compiled.unwrap()), said);
+    said
+}
+
+/// What is to be known of the table, and the answers.
+fn all(parts: &Parts, table: &Table) -> String {
     let mut all: String = table.check().unwrap().iter().map(|note| format!("{note}\n")).collect();
     for line in parts["?"].lines() {
-        all += &answered(line, &parts, &table);
+        all += &answered(line, parts, table);
     }
     all
 }

@@ -8,9 +8,9 @@
 mod value;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::fault::Fault;
 use crate::paths;
 use crate::place::{Located, Place};
 use crate::table::word;
-use crate::tables::meaning;
+use crate::tables::{Builder, Damaged, Map, Unusable, listed, meaning, read_list};
 use crate::transport::Transport;
 
 #[cfg(test)]
@@ -101,6 +101,8 @@ pub struct Entry {
     pub key: Key,
     /// What stands behind it.
     pub written: String,
+    /// It cannot be read any more: nobody knows yet where mail for its domains goes.
+    pub(crate) damaged: Option<Damaged>,
     target: Target,
 }
 
@@ -115,13 +117,21 @@ impl Entry {
         let (key, value) = line
             .split_once([' ', '\t'])
             .ok_or_else(|| format!("\"{line}\": where its mail goes is missing, such as smtp:[10.0.0.5]"))?;
+        Self::of(key, value.trim_ascii())
+    }
+
+    fn of(key: &str, value: &str) -> Result<Self, String> {
         let key: Key = key.parse().map_err(|fault| format!("\"{key}\": {fault}"))?;
-        let value = value.trim_ascii();
         let target = Target::read(value).map_err(|fault| fault.to_string())?;
         if target.has_wildcard() && matches!(key, Key::Of(DomainPattern::Exact(_))) {
             return Err(format!("%1 stands for nothing behind \"{key}\", which does not begin with a dot"));
         }
-        Ok(Self { key, written: value.to_owned(), target })
+        Ok(Self { key, written: value.to_owned(), damaged: None, target })
+    }
+
+    fn damaged(key: &str, damaged: Damaged) -> Self {
+        let (key, target) = (key.parse().unwrap_or(Key::Every), Target::Fixed(Transport::later()));
+        Self { key, written: format!("({damaged})"), damaged: Some(damaged), target }
     }
 }
 
@@ -134,90 +144,138 @@ impl fmt::Display for Entry {
 /// `mailertable FILE`, and what the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailertable {
-    file: PathBuf,
-    content: Arc<Content>,
+    map: Map,
+    shape: Shape,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Content {
-    entries: Vec<Located<Entry>>,
-    /// Where in `entries` each key stands.
-    index: HashMap<String, usize>,
+/// What the lines are taken together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Shape {
+    ports: BTreeSet<u16>,
+    is_another_way: bool,
 }
 
 impl Mailertable {
-    fn unread(file: PathBuf) -> Self {
-        Self { file, content: Arc::default() }
+    fn unread(file: &Path) -> Self {
+        Self { map: Builder::new(file).done(), shape: Shape::default() }
     }
 
     /// Reads a mailertable, and tells everything that is wrong with it.
     #[must_use]
     pub fn parse(file: &Path, bytes: &[u8]) -> (Self, Vec<Fault>) {
-        let (mut content, mut faults) = (Content::default(), Vec::new());
+        let (mut rows, mut shape, mut faults) = (Builder::new(file), Shape::default(), Vec::new());
         let shared: Arc<Path> = Arc::from(file);
         for (line, number) in bytes.split_inclusive(|byte| *byte == b'\n').zip(1..) {
             let place = Place::line(&shared, number);
             let read = meaning(line).and_then(|line| line.map(Entry::read).transpose());
             let added = read.and_then(|entry| match entry {
-                Some(value) => content.add(Located { place: place.clone(), value }),
+                Some(entry) => {
+                    shape.add(&entry.target);
+                    rows.add(entry.key.to_string(), &place, entry.written)
+                }
                 None => Ok(()),
             });
             faults.extend(added.err().map(|what| Fault::new(&place, what)));
         }
-        (Self { file: file.to_owned(), content: Arc::new(content) }, faults)
+        (Self { map: rows.done(), shape }, faults)
+    }
+
+    /// What was compiled of it.
+    pub(crate) fn of(map: Map) -> Result<Self, Unusable> {
+        let shape = map.shape().and_then(Shape::read).ok_or(Unusable::Broken)?;
+        Ok(Self { map, shape })
+    }
+
+    pub(crate) fn rows_and_shape(&self) -> (&Map, String) {
+        (&self.map, self.shape.to_string())
     }
 
     /// The file.
     #[must_use]
     pub fn file(&self) -> &Path {
-        &self.file
+        self.map.file()
     }
 
     /// Every line, in the order of the file.
     #[must_use]
-    pub fn entries(&self) -> &[Located<Entry>] {
-        &self.content.entries
+    pub fn entries(&self) -> Vec<Located<Entry>> {
+        let entry = |(key, place, value)| Located { place, value: self.entry(key, value) };
+        let mut entries: Vec<Located<Entry>> = self.map.iter().map(entry).collect();
+        entries.sort_by(|one, other| one.place.cmp(&other.place));
+        entries
+    }
+
+    /// Whether it was compiled.
+    pub(crate) fn is_compiled(&self) -> bool {
+        self.map.is_compiled()
+    }
+
+    /// The domains of the lines of a text, in no order.
+    pub(crate) fn unjudged(&self) -> impl Iterator<Item = DomainPattern> {
+        self.map.unjudged().filter_map(|(key, ..)| match key.parse() {
+            Ok(Key::Of(pattern)) => Some(pattern),
+            Ok(Key::Every) | Err(_) => None,
+        })
     }
 
     /// The line that means a domain, the most specific of them, and what its key leaves of the domain.
     #[must_use]
-    pub fn find<'a, 'd>(&'a self, domain: &'d Domain) -> Option<(&'a Located<Entry>, &'d str)> {
+    pub fn find<'d>(&self, domain: &'d Domain) -> Option<(Located<Entry>, &'d str)> {
         let name = domain.name()?;
-        let at = |key: &str| self.content.index.get(key).and_then(|at| self.content.entries.get(*at));
         let below = || {
             let parents = name.match_indices('.').map(|(dot, _)| name.split_at(dot));
-            parents.filter_map(|(wildcard, parent)| Some((at(parent)?, wildcard))).next()
+            parents.filter_map(|(wildcard, parent)| Some((self.at(parent)?, wildcard))).next()
         };
-        let exact = at(name).map(|entry| (entry, ""));
-        exact.or_else(below).or_else(|| at(".").map(|entry| (entry, name)))
+        let exact = self.at(name).map(|entry| (entry, ""));
+        exact.or_else(below).or_else(|| self.at(".").map(|entry| (entry, name)))
+    }
+
+    fn at(&self, key: &str) -> Option<Located<Entry>> {
+        let row = self.map.get(key)?;
+        Some(Located { value: self.entry(key, row.value), place: row.place })
+    }
+
+    /// What a row says that was judged when its text was read.
+    fn entry(&self, key: &str, value: &str) -> Entry {
+        Entry::of(key, value).unwrap_or_else(|_| Entry::damaged(key, self.map.damaged()))
     }
 
     /// The TCP ports that its lines lead to.
     pub fn ports(&self) -> impl Iterator<Item = u16> {
-        self.content.entries.iter().flat_map(|entry| entry.target.ports())
+        self.shape.ports.iter().copied()
     }
 
     pub(crate) fn is_another_way(&self) -> bool {
-        self.content.entries.iter().any(|entry| entry.target.is_another_way())
+        self.shape.is_another_way
     }
 }
 
-impl Content {
-    fn add(&mut self, entry: Located<Entry>) -> Result<(), String> {
-        let key = entry.key.to_string();
-        if let Some(first) = self.index.get(&key).and_then(|at| self.entries.get(*at)) {
-            return Err(format!("\"{key}\" stands here already: {}", first.place));
-        }
-        self.index.insert(key, self.entries.len());
-        self.entries.push(entry);
-        Ok(())
+const ANOTHER_WAY: &str = "another-way";
+
+impl Shape {
+    fn add(&mut self, target: &Target) {
+        self.ports.extend(target.ports());
+        self.is_another_way |= target.is_another_way();
+    }
+
+    /// As a compiled table has it.
+    fn read(text: &str) -> Option<Self> {
+        let (ports, ways) = text.split_once(' ')?;
+        let is_another_way = read_list::<String>(ways)?.contains(ANOTHER_WAY);
+        Some(Self { ports: read_list(ports)?, is_another_way })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", listed(&self.ports), listed(self.is_another_way.then_some(ANOTHER_WAY)))
     }
 }
 
 impl<'de> Deserialize<'de> for Mailertable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         word(deserializer, |text| {
-            paths::file(text).map(Self::unread).map_err(|fault| format!("\"{text}\" {fault}"))
+            paths::file(text).map(|file| Self::unread(&file)).map_err(|fault| format!("\"{text}\" {fault}"))
         })
     }
 }

@@ -195,5 +195,5 @@ fn every_fault_is_told_with_its_line() {
 #[test]
 fn the_ports_of_all_lines_are_known() {
     let table = table("a smtp:b:2525\n.c smtp:[%1]:587:d\ne local:\nf discard:\n");
-    assert_eq!(table.ports().collect::<Vec<_>>(), [2525, 587, 25]);
+    assert_eq!(table.ports().collect::<Vec<_>>(), [25, 587, 2525]);
 }

@@ -8,7 +8,7 @@
 //! clients, and an address means clients.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,68 +22,75 @@ use crate::fault::Fault;
 use crate::paths;
 use crate::place::Place;
 use crate::table::word;
-use crate::tables::meaning;
+use crate::tables::{Builder, Damaged, Kind, Map, Unusable, listed, meaning, read_list};
 
 #[cfg(test)]
 mod tests;
 
-/// What a file of names is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `local-host-names`
-    Local,
-    /// `relay-domains`
-    Relay,
-}
-
 /// `local-host-names FILE` or `relay-domains FILE`, and what the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
-    file: PathBuf,
-    content: Arc<Content>,
+    map: Map,
+    shape: Shape,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Content {
-    lines: HashMap<String, Place>,
+/// What the names are taken together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Shape {
     lengths: Lengths,
     has_domains: bool,
 }
 
 /// A line that was found: what it says, and where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NameLine<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameLine {
     /// The name, or the address.
-    pub name: &'a str,
+    pub name: String,
     /// Where.
-    pub place: &'a Place,
+    pub place: Place,
 }
+
+/// A line, if there is one, as far as that can be told.
+pub type Found = Result<Option<NameLine>, Damaged>;
 
 impl Names {
     /// Reads a file of names, and tells everything that is wrong with it.
     pub(crate) fn parse(kind: Kind, file: &Path, bytes: &[u8]) -> (Self, Vec<Fault>) {
-        let (mut content, mut faults) = (Content::default(), Vec::new());
+        let (mut names, mut shape, mut faults) = (Builder::new(file), Shape::default(), Vec::new());
         let shared: Arc<Path> = Arc::from(file);
         for (line, number) in bytes.split_inclusive(|byte| *byte == b'\n').zip(1..) {
             let place = Place::line(&shared, number);
             match meaning(line).and_then(|line| line.map(|line| read(kind, line)).transpose()) {
                 Ok(None) => {}
-                Ok(Some((name, subject))) => content.add(name, subject, place),
+                Ok(Some((name, subject))) => {
+                    shape.add(&name, &subject);
+                    names.add_name(name, &place);
+                }
                 Err(what) => faults.push(Fault::new(&place, what)),
             }
         }
-        (Self { file: file.to_owned(), content: Arc::new(content) }, faults)
+        (Self { map: names.done(), shape }, faults)
+    }
+
+    /// What was compiled of it.
+    pub(crate) fn of(map: Map) -> Result<Self, Unusable> {
+        let shape = map.shape().and_then(Shape::read).ok_or(Unusable::Broken)?;
+        Ok(Self { map, shape })
+    }
+
+    pub(crate) fn rows_and_shape(&self) -> (&Map, String) {
+        (&self.map, self.shape.to_string())
     }
 
     /// The file.
     #[must_use]
     pub fn file(&self) -> &Path {
-        &self.file
+        self.map.file()
     }
 
     /// Every line, in no order.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, &Place)> {
-        self.content.lines.iter().map(|(name, place)| (name.as_str(), place))
+    pub fn lines(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.map.iter().map(|(name, place, _)| (name, place))
     }
 
     /// The domains among them, in no order.
@@ -94,12 +101,14 @@ impl Names {
     /// Whether domains are among them.
     #[must_use]
     pub fn has_domains(&self) -> bool {
-        self.content.has_domains
+        self.shape.has_domains
     }
 
     /// Whether this domain stands there.
-    #[must_use]
-    pub fn has(&self, domain: &Domain) -> Option<NameLine<'_>> {
+    ///
+    /// # Errors
+    /// The compiled table is damaged there.
+    pub fn has(&self, domain: &Domain) -> Found {
         let exact = |key: &String| key.parse().as_ref() == Ok(domain);
         match domain.name() {
             Some(name) => self.first(&[name.to_lowercase()]),
@@ -108,37 +117,60 @@ impl Names {
     }
 
     /// Whether this domain, or one above it, stands there.
-    #[must_use]
-    pub fn covers(&self, domain: &Domain) -> Option<NameLine<'_>> {
+    ///
+    /// # Errors
+    /// The compiled table is damaged there.
+    pub fn covers(&self, domain: &Domain) -> Found {
         self.first(&order::of_domain(domain))
     }
 
     /// The same of a client's name.
-    #[must_use]
-    pub fn covers_name(&self, name: &str) -> Option<NameLine<'_>> {
+    ///
+    /// # Errors
+    /// The compiled table is damaged there.
+    pub fn covers_name(&self, name: &str) -> Found {
         self.first(&order::of_name(name))
     }
 
     /// Whether this address, or a network with it, stands there.
-    #[must_use]
-    pub fn covers_address(&self, address: IpAddr) -> Option<NameLine<'_>> {
-        self.first(&order::of_address(address, &self.content.lengths))
+    ///
+    /// # Errors
+    /// The compiled table is damaged there.
+    pub fn covers_address(&self, address: IpAddr) -> Found {
+        self.first(&order::of_address(address, &self.shape.lengths))
     }
 
-    fn first(&self, keys: &[String]) -> Option<NameLine<'_>> {
-        let found = keys.iter().find_map(|key| self.content.lines.get_key_value(key));
-        found.map(|(name, place)| NameLine { name, place })
+    fn first(&self, keys: &[String]) -> Found {
+        for key in keys {
+            if let Some(row) = self.map.find(key)? {
+                return Ok(Some(NameLine { name: key.clone(), place: row.place }));
+            }
+        }
+        Ok(None)
     }
 }
 
-impl Content {
-    /// The same name twice does no harm.
-    fn add(&mut self, name: String, subject: Subject, place: Place) {
-        match &subject {
-            Subject::Network(network) => self.lengths.add(network, &name),
+const DOMAINS: &str = "domains";
+
+impl Shape {
+    fn add(&mut self, name: &str, subject: &Subject) {
+        match subject {
+            Subject::Network(network) => self.lengths.add(network, name),
             _ => self.has_domains = true,
         }
-        self.lines.entry(name).or_insert(place);
+    }
+
+    /// As a compiled table has it.
+    fn read(text: &str) -> Option<Self> {
+        let (lengths, kinds) = text.rsplit_once(' ')?;
+        let kinds = read_list::<String>(kinds)?;
+        Some(Self { lengths: Lengths::read(lengths)?, has_domains: kinds.contains(DOMAINS) })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.lengths, listed(self.has_domains.then_some(DOMAINS)))
     }
 }
 
@@ -154,7 +186,7 @@ fn read(kind: Kind, line: &str) -> Result<(String, Subject), String> {
 fn fits(kind: Kind, subject: Subject) -> Result<Subject, KeyError> {
     match (&subject, kind) {
         (Subject::Literal(network), _) if network.prefix_len() == network.max_prefix_len() => Ok(subject),
-        (Subject::Name(_), _) | (Subject::Below(_) | Subject::Network(_), Kind::Relay) => Ok(subject),
+        (Subject::Name(_), _) | (Subject::Below(_) | Subject::Network(_), Kind::RelayDomains) => Ok(subject),
         _ => Err(KeyError::Address(AddressError::Domain)),
     }
 }
@@ -162,7 +194,7 @@ fn fits(kind: Kind, subject: Subject) -> Result<Subject, KeyError> {
 impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         word(deserializer, |text| {
-            let unread = |file| Self { file, content: Arc::default() };
+            let unread = |file: PathBuf| Self { map: Builder::new(&file).done(), shape: Shape::default() };
             paths::file(text).map(unread).map_err(|fault| format!("\"{text}\" {fault}"))
         })
     }

@@ -11,13 +11,13 @@ fn names(kind: Kind, text: &str) -> Names {
     names
 }
 
-fn shown(line: Option<NameLine<'_>>) -> String {
-    line.map_or("none".to_owned(), |line| format!("{}: {}", line.place, line.name))
+fn shown(line: Found) -> String {
+    line.unwrap().map_or("none".to_owned(), |line| format!("{}: {}", line.place, line.name))
 }
 
 #[test]
 fn a_name_of_ours_means_itself_alone() {
-    let ours = names(Kind::Local, "# ours\nExample.COM\n[192.0.2.1]\n[IPv6:2001:db8::1]\n");
+    let ours = names(Kind::LocalHostNames, "# ours\nExample.COM\n[192.0.2.1]\n[IPv6:2001:db8::1]\n");
     let has = |domain: &str| shown(ours.has(&domain.parse().unwrap()));
     assert_eq!(has("example.com"), "n:2: example.com");
     assert_eq!(has("EXAMPLE.com"), "n:2: example.com");
@@ -30,7 +30,7 @@ fn a_name_of_ours_means_itself_alone() {
 
 #[test]
 fn a_domain_that_we_relay_for_means_every_name_below_too() {
-    let relay = names(Kind::Relay, "example.com\n.example.org\n192.168\n10.0.0.0/9\nIPv6:2001:db8\n");
+    let relay = names(Kind::RelayDomains, "example.com\n.example.org\n192.168\n10.0.0.0/9\nIPv6:2001:db8\n");
     let covers = |domain: &str| shown(relay.covers(&domain.parse().unwrap()));
     assert_eq!(covers("example.com"), "n:1: example.com");
     assert_eq!(covers("a.b.Example.com"), "n:1: example.com");
@@ -49,7 +49,8 @@ fn a_domain_that_we_relay_for_means_every_name_below_too() {
 
 #[test]
 fn what_is_no_name_is_a_fault() {
-    let (_, faults) = parsed(Kind::Local, "a b\n192.168\n.a.example\na@b\n*.a\na.\n[192.0]\nok.example\n");
+    let (_, faults) =
+        parsed(Kind::LocalHostNames, "a b\n192.168\n.a.example\na@b\n*.a\na.\n[192.0]\nok.example\n");
     assert_eq!(
         faults,
         [

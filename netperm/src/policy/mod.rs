@@ -115,7 +115,7 @@ impl<'a> Verdict<'a> {
 
     /// What a row of `access` says, unless it says nothing for this tag.
     fn of_row(asked: Tag, search: Search) -> Result<Self, Vec<String>> {
-        let Search { row, tried } = search;
+        let Search { row, tried, .. } = search;
         let Some(row) = row else { return Err(tried) };
         let judged = |row| Reason::Access(Judged { asked, row, tried });
         Ok(match row.value {

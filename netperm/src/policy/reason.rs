@@ -13,6 +13,7 @@ use crate::place::{Located, Place};
 use crate::recipients;
 use crate::reply::Reply;
 use crate::schema::FilePath;
+use crate::tables::Damaged;
 use crate::transport::Transport;
 use crate::virtusertable;
 
@@ -86,7 +87,7 @@ pub enum Reason<'a> {
     /// The bare `postmaster`, who is always accepted (RFC 5321 section 4.5.1).
     Postmaster,
     /// This line of the mailertable names the domain.
-    Mailertable(&'a Located<mailertable::Entry>),
+    Mailertable(Located<mailertable::Entry>),
     /// The `relay-host` line.
     RelayHost(&'a Located<Transport>),
     /// The `sendmail` line: the toolkit's own way.
@@ -112,17 +113,19 @@ pub enum Reason<'a> {
     /// The same, and the name is not known now, and why.
     FileNameFailed(&'a Place, &'a str),
     /// This line of `local-host-names`.
-    LocalHostName(NameLine<'a>),
+    LocalHostName(NameLine),
     /// This line of `relay-domains`.
-    RelayDomain(NameLine<'a>),
+    RelayDomain(NameLine),
     /// The domain is one that we take mail for, but its local part names a further host.
     Routed,
     /// No line says where mail for this name of ours goes.
-    NoLocalTransport(NameLine<'a>),
+    NoLocalTransport(NameLine),
     /// This row of the virtusertable means the recipient.
     Virtusertable(Located<virtusertable::Row>),
     /// Whether the recipient exists.
     Exists(recipients::Reason<'a>),
+    /// A row that may speak of it cannot be read any more.
+    Damaged(Damaged),
 }
 
 impl Reason<'_> {
@@ -132,6 +135,7 @@ impl Reason<'_> {
         match self {
             Self::Access(judged) => judged.reply(),
             Self::Exists(reason) => reason.reply(),
+            Self::Damaged(_) => Some(Reply::later()),
             _ => None,
         }
     }
@@ -149,11 +153,12 @@ impl Reason<'_> {
             Self::Sendmail(program) => Some(&program.place),
             Self::Access(judged) => Some(&judged.row.place),
             Self::LocalHostName(line) | Self::RelayDomain(line) | Self::NoLocalTransport(line) => {
-                Some(line.place)
+                Some(&line.place)
             }
             Self::FileNeedsName(place) | Self::FileNameFailed(place, _) => Some(place),
             Self::Virtusertable(row) => Some(&row.place),
             Self::Exists(reason) => reason.place(),
+            Self::Damaged(damaged) => Some(damaged.place()),
             Self::NoRules(_)
             | Self::NoRuleMeant(_)
             | Self::OwnHostname
@@ -216,6 +221,7 @@ impl Reason<'_> {
             Self::NoLocalTransport(_) => "no-local-transport",
             Self::Virtusertable(_) => "virtusertable",
             Self::Exists(reason) => reason.id(),
+            Self::Damaged(_) => "damaged",
         }
     }
 }
@@ -261,6 +267,7 @@ impl fmt::Display for Reason<'_> {
             }
             Self::Virtusertable(row) => write!(f, "{}: virtusertable {}", row.place, row.value),
             Self::Exists(reason) => reason.fmt(f),
+            Self::Damaged(damaged) => damaged.fmt(f),
             Self::NoLocalTransport(line) => {
                 write!(f, "{}: no line says where mail for our own {} goes", line.place, line.name)
             }

@@ -7,7 +7,9 @@ use crate::access::{Search, Tag};
 use crate::domains;
 use crate::hosts::ClientName;
 use crate::mailertable::Key;
+use crate::names;
 use crate::schema::Smap;
+use crate::tables::Damaged;
 
 /// Whether mail for a recipient is taken from this client, whether he exists or not. `hostname` is our own name, from
 /// the table or the system.
@@ -20,14 +22,25 @@ pub fn relay<'a>(
     let Some(domain) = recipient.domain() else {
         return Verdict::Permit(Reason::Postmaster);
     };
-    let ours = ours(smap, hostname, recipient, domain);
+    let ours = match ours(smap, hostname, recipient, domain) {
+        Ok(ours) => ours,
+        Err(damaged) => return Verdict::NotNow(Reason::Damaged(damaged)),
+    };
     if let Some(access) = &smap.access {
         let said = Verdict::of_row(Tag::To, access.recipient(recipient, ours.is_some()));
         if let Ok(verdict @ (Verdict::Refuse(_) | Verdict::Discard(_))) = said {
             return verdict;
         }
     }
-    match ours.or_else(|| relayed_to(smap, recipient, domain)) {
+    let taken = match ours {
+        Some(reason) => Ok(Some(reason)),
+        None => relayed_to(smap, recipient, domain),
+    };
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err(damaged) => return Verdict::NotNow(Reason::Damaged(damaged)),
+    };
+    match taken {
         None => may_relay(smap, facts),
         Some(reason) if !names_a_further_host(recipient) => Verdict::Permit(reason),
         Some(_) => match may_relay(smap, facts) {
@@ -37,37 +50,46 @@ pub fn relay<'a>(
     }
 }
 
+/// Why, if there is a reason, as far as that can be told.
+type Why<'a> = Result<Option<Reason<'a>>, Damaged>;
+
 /// Why we answer for a domain.
-fn ours<'a>(
-    smap: &'a Smap,
-    hostname: &'a Domain,
-    recipient: &Address,
-    domain: &Domain,
-) -> Option<Reason<'a>> {
+fn ours<'a>(smap: &'a Smap, hostname: &'a Domain, recipient: &Address, domain: &Domain) -> Why<'a> {
     if let Some(line) = domains::first_line(&smap.domain, domain) {
-        return Some(Reason::OurDomain(line));
+        return Ok(Some(Reason::OurDomain(line)));
     }
     if domain == hostname {
-        return Some(Reason::OwnHostname);
+        return Ok(Some(Reason::OwnHostname));
     }
-    if let Some(name) = smap.local_host_names.as_ref().and_then(|names| names.has(domain)) {
-        return Some(Reason::LocalHostName(name));
+    let line = smap.local_host_names.as_ref().map_or(Ok(None), |names| names.has(domain))?;
+    if let Some(line) = line {
+        return Ok(Some(Reason::LocalHostName(line)));
     }
     let in_mailertable = smap.mailertable.as_ref().and_then(|table| table.find(domain));
-    match in_mailertable.filter(|(entry, _)| entry.key != Key::Every) {
-        Some((entry, _)) => Some(Reason::Mailertable(entry)),
-        None => smap.people(hostname).virtual_row(recipient).map(|(row, _)| Reason::Virtusertable(row)),
+    if let Some((entry, _)) = in_mailertable {
+        if let Some(damaged) = &entry.damaged {
+            return Err(damaged.clone());
+        }
+        if entry.key != Key::Every {
+            return Ok(Some(Reason::Mailertable(entry)));
+        }
     }
+    let virtual_row = smap.people(hostname).virtual_row(recipient);
+    Ok(virtual_row.map(|(row, _)| Reason::Virtusertable(row)))
 }
 
 /// Why everyone may send to a domain although it is not ours.
-fn relayed_to<'a>(smap: &'a Smap, recipient: &Address, domain: &Domain) -> Option<Reason<'a>> {
-    let in_relay_domains = smap.relay_domains.as_ref().and_then(|names| names.covers(domain));
-    let in_access = || {
-        let Search { row, tried } = smap.access.as_ref()?.relay_to(recipient);
-        row.map(|row| Reason::Access(Judged { asked: Tag::To, row, tried }))
-    };
-    in_relay_domains.map(Reason::RelayDomain).or_else(in_access)
+fn relayed_to<'a>(smap: &'a Smap, recipient: &Address, domain: &Domain) -> Why<'a> {
+    let line = smap.relay_domains.as_ref().map_or(Ok(None), |names| names.covers(domain))?;
+    if let Some(line) = line {
+        return Ok(Some(Reason::RelayDomain(line)));
+    }
+    let Some(access) = &smap.access else { return Ok(None) };
+    let Search { row, tried, damaged } = access.relay_to(recipient);
+    match damaged {
+        Some(damaged) => Err(damaged),
+        None => Ok(row.map(|row| Reason::Access(Judged { asked: Tag::To, row, tried }))),
+    }
 }
 
 /// What sendmail takes for a route in a local part, and the next host may: `victim%example.net@example.org`.
@@ -94,8 +116,9 @@ pub fn may_relay<'a>(smap: &'a Smap, facts: &Facts<'a>) -> Verdict<'a> {
 
 fn by_address<'a>(smap: &'a Smap, facts: &Facts<'a>, tried: &mut Vec<String>) -> Option<Verdict<'a>> {
     let address = facts.client.address?;
-    if let Some(line) = smap.relay_domains.as_ref().and_then(|names| names.covers_address(address)) {
-        return Some(Verdict::Permit(Reason::RelayDomain(line)));
+    match smap.relay_domains.as_ref().map_or(Ok(None), |names| names.covers_address(address)) {
+        Ok(None) => {}
+        found => return of_line(found),
     }
     found(smap.access.as_ref()?.relay_from(address), tried)
 }
@@ -110,17 +133,24 @@ fn by_name<'a>(smap: &'a Smap, facts: &Facts<'a>, tried: &mut Vec<String>) -> Op
         ClientName::Failed(why) => Some(Verdict::NotNow(Reason::FileNameFailed(place, why))),
         ClientName::Unknown => None,
         ClientName::Known(names) => {
-            let mut lines = names.iter().filter_map(|name| of_domains?.covers_name(name.as_str()));
-            match lines.next() {
-                Some(line) => Some(Verdict::Permit(Reason::RelayDomain(line))),
-                None => found(of_access?.relay_from_names(names), tried),
-            }
+            let mut lines = names.iter().filter_map(|name| of_line(of_domains?.covers_name(name.as_str())));
+            lines.next().or_else(|| found(of_access?.relay_from_names(names), tried))
         }
+    }
+}
+
+fn of_line<'a>(line: names::Found) -> Option<Verdict<'a>> {
+    match line {
+        Ok(line) => line.map(|line| Verdict::Permit(Reason::RelayDomain(line))),
+        Err(damaged) => Some(Verdict::NotNow(Reason::Damaged(damaged))),
     }
 }
 
 fn found<'a>(search: Search, tried: &mut Vec<String>) -> Option<Verdict<'a>> {
     tried.extend(search.tried);
+    if let Some(damaged) = search.damaged {
+        return Some(Verdict::NotNow(Reason::Damaged(damaged)));
+    }
     let row = search.row?;
     let tried = std::mem::take(tried);
     Some(Verdict::Permit(Reason::Access(Judged { asked: Tag::Connect, row, tried })))

@@ -41,6 +41,9 @@ static BY_MX: LazyLock<Transport> = LazyLock::new(|| Transport::Smtp {
 /// Where all mail goes in the toolkit's own tables.
 static SENDMAIL: Transport = Transport::Sendmail { timeout: None };
 
+/// Where mail goes that a damaged table may speak of.
+static LATER: LazyLock<Transport> = LazyLock::new(Transport::later);
+
 /// Where mail for a recipient goes. `hostname` is our own name, from the table or the system; the bare
 /// `postmaster` is at home there.
 pub fn route<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Route<'a> {
@@ -53,7 +56,10 @@ pub fn route<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Ro
         }
         return through(transport, Reason::OurDomain(line));
     }
-    let ours = smapd.local_host_names.as_ref().and_then(|names| names.has(domain));
+    let ours = match smapd.local_host_names.as_ref().map_or(Ok(None), |names| names.has(domain)) {
+        Ok(ours) => ours,
+        Err(damaged) => return through(&LATER, Reason::Damaged(damaged)),
+    };
     if domain == hostname || ours.is_some() {
         return match (&smapd.sendmail, ours) {
             (Some(program), _) => through(&SENDMAIL, Reason::Sendmail(program)),
@@ -62,7 +68,7 @@ pub fn route<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Ro
         };
     }
     if let Some((entry, wildcard)) = smapd.mailertable.as_ref().and_then(|table| table.find(domain)) {
-        let transport = entry.transport(recipient, wildcard);
+        let transport = Cow::Owned(entry.transport(recipient, wildcard).into_owned());
         return Route::Through { transport, reason: Reason::Mailertable(entry) };
     }
     match (&smapd.sendmail, &smapd.relay_host) {

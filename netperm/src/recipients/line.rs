@@ -36,7 +36,7 @@ impl Source {
     fn read(word: &str) -> Option<Result<Self, String>> {
         if let Some(path) = word.strip_prefix("file:") {
             let file = paths::file(path).map_err(|fault| format!("file: \"{path}\" {fault}"));
-            return Some(file.map(|file| Self::File(Users::unread(file))));
+            return Some(file.map(|file| Self::File(Users::unread(&file))));
         }
         Some(Ok(match word {
             "virtusertable" => Self::Virtusertable,

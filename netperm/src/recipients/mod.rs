@@ -11,7 +11,6 @@ mod users;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use smap_common::address::{Address, Domain};
 
@@ -24,6 +23,7 @@ use crate::expand::MOST_STEPS;
 use crate::names::Names;
 use crate::place::Located;
 use crate::schema::{FilePath, Smap, Smapd};
+use crate::tables::Damaged;
 use crate::virtusertable::{self, Meaning, Virtusertable};
 
 #[cfg(test)]
@@ -105,11 +105,15 @@ impl<'a> Tables<'a> {
 
     /// Whether names of a domain are names at home, which aliases may mean: our own name, those of `local-host-names`,
     /// and what a `recipients` line gives the source `aliases`.
-    #[must_use]
-    pub fn is_home(&self, domain: &Domain) -> bool {
+    ///
+    /// # Errors
+    /// The compiled table of names is damaged there.
+    pub fn is_home(&self, domain: &Domain) -> Result<bool, Damaged> {
         let by_line = || self.line(domain).is_some_and(|line| line.sources.contains(&Source::Aliases));
-        let by_name = || self.local_host_names.is_some_and(|names| names.has(domain).is_some());
-        domain == self.hostname || by_name() || by_line()
+        if domain == self.hostname || by_line() {
+            return Ok(true);
+        }
+        self.local_host_names.map_or(Ok(false), |names| names.has(domain).map(|line| line.is_some()))
     }
 
     /// Whether a row speaks of somebody: he may stand for others.
@@ -117,16 +121,20 @@ impl<'a> Tables<'a> {
     pub fn speak_of(&self, address: &Address) -> bool {
         let bare = address.domain().is_none().then(|| address.at(self.hostname.clone()));
         let address = bare.as_ref().unwrap_or(address);
-        self.virtual_row(address).is_some() || self.alias(address).is_some()
+        self.virtual_row(address).is_some() || self.alias(address) != Ok(None)
     }
 
     pub(crate) fn virtual_row(&self, address: &Address) -> Option<(Located<virtusertable::Row>, Meaning)> {
         self.virtusertable?.find(address, self.delimiter, self.hostname)
     }
 
-    pub(crate) fn alias(&self, address: &Address) -> Option<&'a Located<Arc<aliases::Row>>> {
-        let at_home = address.domain().is_none_or(|domain| self.is_home(domain));
-        self.aliases.filter(|_| at_home)?.find(address.local_part(), self.delimiter)
+    pub(crate) fn alias(&self, address: &Address) -> aliases::Found {
+        let at_home = address.domain().map_or(Ok(true), |domain| self.is_home(domain));
+        let aliases = match self.aliases {
+            Some(aliases) if at_home? => Some(aliases),
+            Some(_) | None => None,
+        };
+        aliases.map_or(Ok(None), |aliases| aliases.find(address.local_part(), self.delimiter))
     }
 
     /// The address of a name or an address.
@@ -139,14 +147,15 @@ impl<'a> Tables<'a> {
     }
 
     /// Whom what a list sends on seems to come from.
-    pub(crate) fn owner(&self, list: &str) -> Option<Address> {
-        self.aliases?.owner(list).and_then(|owner| self.address(&owner))
+    pub(crate) fn owner(&self, list: &str) -> Result<Option<Address>, Damaged> {
+        let owner = self.aliases.map_or(Ok(None), |aliases| aliases.owner(list))?;
+        Ok(owner.and_then(|owner| self.address(&owner)))
     }
 
     /// By which two addresses are one: case says nothing of a name at home.
     pub(crate) fn key(&self, address: &Address) -> String {
         let shown = address.to_string();
-        let folds = address.domain().is_none_or(|domain| self.is_home(domain));
+        let folds = address.domain().is_none_or(|domain| self.is_home(domain) == Ok(true));
         if folds { shown.to_lowercase() } else { shown }
     }
 }
@@ -251,6 +260,7 @@ fn himself<'a>(
         match known(tables, line, source, address) {
             Known::Yes(reason) => return Exists::Yes(reason),
             Known::No => {}
+            Known::NotNow(reason) => failed = failed.or(Some(reason)),
             Known::Ask(questions) => {
                 for question in questions {
                     match answers.iter().find(|(asked, _)| *asked == question) {
@@ -275,6 +285,7 @@ fn himself<'a>(
 enum Known<'a> {
     Yes(Reason<'a>),
     No,
+    NotNow(Reason<'a>),
     /// Any of them will do.
     Ask(Vec<Question>),
 }
@@ -286,12 +297,17 @@ fn known<'a>(
     source: &'a Source,
     address: &Address,
 ) -> Known<'a> {
-    let found = |reason: Option<Reason<'a>>| reason.map_or(Known::No, Known::Yes);
+    let found = |reason: Result<Option<Reason<'a>>, Damaged>| match reason {
+        Ok(reason) => reason.map_or(Known::No, Known::Yes),
+        Err(damaged) => Known::NotNow(Reason::Damaged(damaged)),
+    };
     match source {
         Source::Any => Known::Yes(Reason::Any(line)),
         Source::Virtusertable => Known::No,
-        Source::File(users) => found(users.find(address, tables.delimiter).map(Reason::Named)),
-        Source::Aliases => found(tables.alias(address).map(Reason::Alias)),
+        Source::File(users) => {
+            found(users.find(address, tables.delimiter).map(|place| place.map(Reason::Named)))
+        }
+        Source::Aliases => found(tables.alias(address).map(|row| row.map(Reason::Alias))),
         Source::CallOut => Known::Ask(vec![Question::CallOut(address.clone())]),
         Source::Passwd => {
             let names = tables.delimiter.names(address.local_part());

@@ -10,6 +10,7 @@ use super::{Exists, Line, Question};
 use crate::aliases;
 use crate::place::{Located, Place};
 use crate::reply::Reply;
+use crate::tables::Damaged;
 use crate::transport::Transport;
 use crate::virtusertable;
 
@@ -30,9 +31,9 @@ pub enum Reason<'a> {
     /// This row and others make him himself again.
     Loop(Located<virtusertable::Row>),
     /// This line of a file names him.
-    Named(&'a Place),
+    Named(Place),
     /// This alias is his.
-    Alias(&'a Located<Arc<aliases::Row>>),
+    Alias(Located<Arc<aliases::Row>>),
     /// By this line everybody exists.
     Any(&'a Located<Line>),
     /// The question of this line has to be asked.
@@ -41,6 +42,8 @@ pub enum Reason<'a> {
     Answered(&'a Located<Line>, Question),
     /// The question of this line cannot be answered now, and why.
     Failed(&'a Located<Line>, Question, String),
+    /// A row that may speak of him cannot be read any more.
+    Damaged(Damaged),
     /// Nothing of what this line names knows this address.
     Unknown(&'a Located<Line>, Address),
 }
@@ -67,6 +70,7 @@ impl Reason<'_> {
             Self::Failed(..) => {
                 said(451, Status::transient(4, 3), "This recipient cannot be looked up now, try again later")
             }
+            Self::Damaged(_) => Some(Reply::later()),
             Self::Postmaster
             | Self::NoLine
             | Self::Virtusertable(_)
@@ -88,6 +92,7 @@ impl Reason<'_> {
             }
             Self::Named(place) => Some(place),
             Self::Alias(row) => Some(&row.place),
+            Self::Damaged(damaged) => Some(damaged.place()),
             Self::Any(line)
             | Self::Asked(line, _)
             | Self::Answered(line, _)
@@ -112,6 +117,7 @@ impl Reason<'_> {
             Self::Asked(..) => "asked",
             Self::Answered(..) => "answered",
             Self::Failed(..) => "failed",
+            Self::Damaged(_) => "damaged",
             Self::Unknown(..) => "unknown",
         }
     }
@@ -133,6 +139,7 @@ impl fmt::Display for Reason<'_> {
             Self::Asked(by, question) => write!(f, "{}: {question}", line(by)),
             Self::Answered(by, question) => write!(f, "{}: {question} is known", line(by)),
             Self::Failed(by, question, why) => write!(f, "{}: {question}: {why}", line(by)),
+            Self::Damaged(damaged) => damaged.fmt(f),
             Self::Unknown(by, address) => write!(f, "{}: nothing there knows <{address}>", line(by)),
         }
     }

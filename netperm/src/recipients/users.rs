@@ -1,7 +1,6 @@
 //! A file that names recipients: an address, or the local part of several domains, on each line.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use smap_common::address::Address;
@@ -10,49 +9,63 @@ use crate::aliases::Target;
 use crate::detail::Delimiter;
 use crate::fault::Fault;
 use crate::place::Place;
-use crate::tables::meaning;
+use crate::tables::{Builder, Damaged, Map, meaning};
 
 /// `file:/PATH`, and what the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Users {
-    file: PathBuf,
-    names: Arc<HashMap<String, Place>>,
+    names: Map,
 }
 
 impl Users {
-    pub(super) fn unread(file: PathBuf) -> Self {
-        Self { file, names: Arc::default() }
+    pub(super) fn unread(file: &Path) -> Self {
+        Self { names: Builder::new(file).done() }
     }
 
     /// Reads such a file, and tells everything that is wrong with it.
     pub(crate) fn parse(file: &Path, bytes: &[u8]) -> (Self, Vec<Fault>) {
         let shared: Arc<Path> = Arc::from(file);
-        let (mut names, mut faults) = (HashMap::new(), Vec::new());
+        let (mut names, mut faults) = (Builder::new(file), Vec::new());
         for (line, number) in bytes.split_inclusive(|byte| *byte == b'\n').zip(1..) {
             let place = Place::line(&shared, number);
             match meaning(line).and_then(|line| line.map(key).transpose()) {
-                Ok(Some(key)) => drop(names.entry(key).or_insert(place)),
+                Ok(Some(key)) => names.add_name(key, &place),
                 Ok(None) => {}
                 Err(what) => faults.push(Fault::new(&place, what)),
             }
         }
-        (Self { file: file.to_owned(), names: Arc::new(names) }, faults)
+        (Self { names: names.done() }, faults)
+    }
+
+    /// What was compiled of it.
+    pub(crate) fn of(names: Map) -> Self {
+        Self { names }
+    }
+
+    pub(crate) fn rows(&self) -> &Map {
+        &self.names
     }
 
     /// The file.
     #[must_use]
     pub fn file(&self) -> &Path {
-        &self.file
+        self.names.file()
     }
 
     /// The line that names a recipient: as a whole, by his local part, and both again without his detail.
-    #[must_use]
-    pub fn find(&self, address: &Address, delimiter: Delimiter) -> Option<&Place> {
-        delimiter.names(address.local_part()).find_map(|name| {
+    ///
+    /// # Errors
+    /// The compiled table is damaged there.
+    pub fn find(&self, address: &Address, delimiter: Delimiter) -> Result<Option<Place>, Damaged> {
+        for name in delimiter.names(address.local_part()) {
             let whole = address.domain().and_then(|domain| Address::new(name, domain.clone()).ok());
-            let whole = whole.and_then(|whole| self.names.get(&whole.to_string().to_lowercase()));
-            whole.or_else(|| self.names.get(&name.to_lowercase()))
-        })
+            for key in whole.map(|whole| whole.to_string()).into_iter().chain([name.to_owned()]) {
+                if let Some(row) = self.names.find(&key.to_lowercase())? {
+                    return Ok(Some(row.place));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

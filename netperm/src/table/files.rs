@@ -10,14 +10,26 @@ use crate::aliases::{AliasFile, Aliases};
 use crate::check;
 use crate::fault::{Fault, Note};
 use crate::mailertable::Mailertable;
-use crate::names::{self, Names};
+use crate::names::Names;
 use crate::place::{Located, Place};
 use crate::recipients::{Line, Users};
 use crate::schema::{Smap, Smapd};
+use crate::tables::{Kind, Map, Stamp, TooLarge, Unusable, unused};
 use crate::virtusertable::Virtusertable;
 
 /// What is in a file, and what the operator should know of the file.
 pub type Content = (Vec<u8>, Vec<String>);
+
+/// What was compiled of a file.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The rows, where there is something that can be used.
+    pub map: Option<Map>,
+    /// What the operator should know of the files.
+    pub notes: Vec<String>,
+    /// Why it is not what the text says, or cannot be used.
+    pub warning: Option<String>,
+}
 
 /// Reads what a table names.
 pub trait Reader {
@@ -26,6 +38,11 @@ pub trait Reader {
     /// # Errors
     /// Why it can't be read or believed.
     fn content(&self, file: &Path) -> Result<Content, String>;
+
+    /// What was compiled of a file, which is looked at before the file itself.
+    fn compiled(&self, _kind: Kind, _file: &Path) -> Found {
+        Found::default()
+    }
 
     /// Whether a program is there that an alias runs.
     fn is_program(&self, _file: &Path) -> bool {
@@ -46,32 +63,6 @@ impl Reader for Unread {
 impl<F: Fn(&Path) -> Result<Content, String>> Reader for F {
     fn content(&self, file: &Path) -> Result<Content, String> {
         self(file)
-    }
-}
-
-/// A file that a line names, and what it is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Access,
-    Aliases,
-    LocalHostNames,
-    Mailertable,
-    Recipients,
-    RelayDomains,
-    Virtusertable,
-}
-
-impl Kind {
-    const fn attribute(self) -> &'static str {
-        match self {
-            Self::Access => "access",
-            Self::Aliases => "aliases",
-            Self::LocalHostNames => "local-host-names",
-            Self::Mailertable => "mailertable",
-            Self::Recipients => "recipients",
-            Self::RelayDomains => "relay-domains",
-            Self::Virtusertable => "virtusertable",
-        }
     }
 }
 
@@ -159,7 +150,7 @@ impl Files {
         recipients.iter_mut().for_each(|line| line.value.fill(|file| self.users.get(file).cloned()));
     }
 
-    /// Takes what a file says, and tells everything that is wrong with it.
+    /// Takes what a text says, and tells everything that is wrong with it.
     fn add(&mut self, kind: Kind, file: &Path, bytes: &[u8]) -> Vec<Fault> {
         match kind {
             Kind::Access => keep(&mut self.access, file, Access::parse(file, bytes)),
@@ -167,15 +158,38 @@ impl Files {
                 let (read, faults) = AliasFile::parse(file, bytes);
                 keep(&mut self.aliases, file, (Arc::new(read), faults))
             }
-            Kind::LocalHostNames => {
-                keep(&mut self.local_host_names, file, Names::parse(names::Kind::Local, file, bytes))
-            }
+            Kind::LocalHostNames => keep(&mut self.local_host_names, file, Names::parse(kind, file, bytes)),
             Kind::Mailertable => keep(&mut self.mailertables, file, Mailertable::parse(file, bytes)),
             Kind::Recipients => keep(&mut self.users, file, Users::parse(file, bytes)),
-            Kind::RelayDomains => {
-                keep(&mut self.relay_domains, file, Names::parse(names::Kind::Relay, file, bytes))
-            }
+            Kind::RelayDomains => keep(&mut self.relay_domains, file, Names::parse(kind, file, bytes)),
             Kind::Virtusertable => keep(&mut self.virtusertables, file, Virtusertable::parse(file, bytes)),
+        }
+    }
+
+    /// Takes what was compiled of it instead.
+    fn add_compiled(&mut self, kind: Kind, file: &Path, map: Map) -> Result<(), Unusable> {
+        match kind {
+            Kind::Access => place(&mut self.access, file, Access::of(map)),
+            Kind::Aliases => place(&mut self.aliases, file, AliasFile::of(map).map(Arc::new)),
+            Kind::LocalHostNames => place(&mut self.local_host_names, file, Names::of(map)),
+            Kind::Mailertable => place(&mut self.mailertables, file, Mailertable::of(map)),
+            Kind::Recipients => place(&mut self.users, file, Ok(Users::of(map))),
+            Kind::RelayDomains => place(&mut self.relay_domains, file, Names::of(map)),
+            Kind::Virtusertable => place(&mut self.virtusertables, file, Ok(Virtusertable::of(map))),
+        }
+    }
+
+    /// The rows of a file, and what they are taken together.
+    fn rows(&self, kind: Kind, file: &Path) -> Option<(&Map, String)> {
+        let alone = |map| (map, String::new());
+        match kind {
+            Kind::Access => self.access.get(file).map(Access::rows_and_shape),
+            Kind::Aliases => self.aliases.get(file).map(|aliases| aliases.rows_and_shape()),
+            Kind::LocalHostNames => self.local_host_names.get(file).map(Names::rows_and_shape),
+            Kind::Mailertable => self.mailertables.get(file).map(Mailertable::rows_and_shape),
+            Kind::Recipients => self.users.get(file).map(|users| alone(users.rows())),
+            Kind::RelayDomains => self.relay_domains.get(file).map(Names::rows_and_shape),
+            Kind::Virtusertable => self.virtusertables.get(file).map(|users| alone(users.rows())),
         }
     }
 }
@@ -193,12 +207,19 @@ fn keep<T>(read: &mut BTreeMap<PathBuf, T>, file: &Path, (parsed, faults): (T, V
     faults
 }
 
+fn place<T>(read: &mut BTreeMap<PathBuf, T>, file: &Path, of: Result<T, Unusable>) -> Result<(), Unusable> {
+    of.map(|of| drop(read.insert(file.to_owned(), of)))
+}
+
 impl Table {
     /// Reads the files that its lines name, and tells everything that is wrong with them and among them.
     pub(super) fn read_files(&mut self, reader: &impl Reader) -> Vec<Fault> {
         let mut faults = Vec::new();
         for ((kind, file), place) in self.named_files().0 {
-            let about = |what: String| format!("{}: {}: {what}", kind.attribute(), file.display());
+            if self.read_compiled(reader, kind, &file, &place) {
+                continue;
+            }
+            let about = |what: String| about(kind, &file, &what);
             match reader.content(&file) {
                 Err(what) => faults.push(Fault::new(&place, about(what))),
                 Ok((bytes, notes)) => {
@@ -209,6 +230,43 @@ impl Table {
         }
         faults.extend(self.people_faults(&|program| reader.is_program(program)));
         faults
+    }
+
+    /// Whether what was compiled of a file stands for it.
+    fn read_compiled(&mut self, reader: &impl Reader, kind: Kind, file: &Path, place: &Place) -> bool {
+        let Found { map, notes, mut warning } = reader.compiled(kind, file);
+        let added = map.map(|map| self.files.add_compiled(kind, file, map));
+        if let Some(Err(why)) = &added {
+            warning = Some(unused(file, why));
+        }
+        let note = |note: String| Note::new(place, about(kind, file, &note));
+        self.warnings.extend(warning.map(note));
+        let is_used = added.is_some_and(|added| added.is_ok());
+        if is_used {
+            self.notes.extend(notes.into_iter().map(note));
+        }
+        is_used
+    }
+
+    /// Every file that its lines name, and what it is.
+    #[must_use]
+    pub fn named(&self) -> Vec<(PathBuf, Kind)> {
+        self.named_files().0.into_keys().map(|(kind, file)| (file, kind)).collect()
+    }
+
+    /// What is to be written beside a text in this state, and how many rows it has; nothing for a file that was not
+    /// read.
+    ///
+    /// # Errors
+    /// There are too many rows.
+    pub fn compile(
+        &self,
+        kind: Kind,
+        file: &Path,
+        text: &Stamp,
+    ) -> Option<Result<(Vec<u8>, usize), TooLarge>> {
+        let (map, shape) = self.files.rows(kind, file)?;
+        Some(map.compile(kind, &shape, text).map(|bytes| (bytes, map.iter().count())))
     }
 
     /// What is wrong among the files that say who somebody is.
@@ -243,4 +301,8 @@ impl Table {
         }
         named
     }
+}
+
+fn about(kind: Kind, file: &Path, what: &str) -> String {
+    format!("{kind}: {}: {what}", file.display())
 }

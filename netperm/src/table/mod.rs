@@ -6,7 +6,6 @@
 
 mod de;
 mod files;
-mod named;
 mod netperm;
 mod toml;
 mod words;
@@ -27,7 +26,7 @@ use crate::schema::{Lookup, Smap, Smapd};
 
 use self::files::Files;
 pub(crate) use self::files::Unread;
-pub use self::files::{Content, Reader};
+pub use self::files::{Content, Found, Reader};
 pub(crate) use de::{Words, parsed, word};
 pub(crate) use words::{Written, split};
 
@@ -173,6 +172,8 @@ pub struct Table {
     file: Arc<Path>,
     entries: Vec<Entry>,
     notes: Vec<Note>,
+    /// What of the compiled tables is not as it should be.
+    warnings: Vec<Note>,
     files: Files,
 }
 
@@ -202,7 +203,7 @@ impl Table {
             faults.extend(wrong_with(entry));
             notes.extend(strange_names(entry));
         }
-        let mut table = Self { file, entries, notes, files: Files::default() };
+        let mut table = Self { file, entries, notes, warnings: Vec::new(), files: Files::default() };
         faults.extend(table.read_files(&read));
         if !faults.is_empty() {
             faults.extend(table.contradictions());
@@ -226,6 +227,12 @@ impl Table {
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// What of the compiled tables is not what the operator means it to be.
+    #[must_use]
+    pub fn warnings(&self) -> &[Note] {
+        &self.warnings
     }
 
     /// What the table says to `smap`, and what the operator should know about that.
@@ -274,7 +281,8 @@ impl Table {
         Faults::none_of(callout::faults(&smap.recipients, &smapd, &hostname))?;
         let people = check::people_notes(&smap, &smapd);
         let own = [of_smap, of_smapd, self.lookup()?.1, check::both_notes(&smap, &smapd), people];
-        let notes: BTreeSet<Note> = self.notes.iter().cloned().chain(own.into_iter().flatten()).collect();
+        let files = self.notes.iter().chain(&self.warnings).cloned();
+        let notes: BTreeSet<Note> = files.chain(own.into_iter().flatten()).collect();
         Ok(notes.into_iter().collect())
     }
 

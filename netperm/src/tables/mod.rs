@@ -1,11 +1,14 @@
-//! What sendmail's text tables have in common: rows of a key and of what stands behind it.
+//! What the tables that a netperm-table names have in common: rows of a key and of what stands behind it.
 //!
 //! Decides what a row is. A key is looked up without regard to case, as makemap(8) folds it; what the text behind it
 //! means is each table's own matter. The rows come from the text itself, or from what `smapctl compile` made of it.
+//! Guarantees that a row of a compiled table that was damaged is never as if there were none.
 #![deny(clippy::disallowed_methods)]
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::fault::Fault;
@@ -13,18 +16,19 @@ use crate::place::{Located, Place};
 
 mod cdb;
 mod compiled;
+mod kind;
 mod lines;
+mod lists;
 
 pub use self::cdb::{Bytes, TooLarge};
 use self::compiled::Compiled;
 pub use self::compiled::{Stamp, Unusable};
+pub use self::kind::Kind;
 pub(crate) use self::lines::meaning;
+pub(crate) use self::lists::{listed, read_list};
 
 #[cfg(test)]
 mod tests;
-
-/// The attributes of a netperm-table whose first word is the file of a table of rows.
-pub(crate) const ATTRIBUTES: [&str; 2] = ["access", "virtusertable"];
 
 /// A table: keys, and the text behind each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,50 +39,107 @@ pub struct Map {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rows {
-    Text(Arc<HashMap<String, Located<String>>>),
+    Text(Arc<HashMap<String, Row>>),
     Compiled(Arc<Compiled>),
 }
+
+/// The number of a line, and what it says.
+type Row = (u32, String);
 
 /// What stands for a row that cannot be read any more: a text has no such value, so that no table takes it for one of
 /// its own.
 const DAMAGED: &str = "";
 
+/// What a row says whose key is all that it says.
+const NAMED: &str = "-";
+
+/// A row of a compiled table cannot be read any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged(Place);
+
+impl Damaged {
+    /// The text, which mends it.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (compiled, text) = (compiled_name(self.0.file()), self.0.file().display());
+        write!(f, "{text}: {} is damaged: smapctl compile {text}", compiled.display())
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+/// Where the compiled table of a text is.
+#[must_use]
+pub fn compiled_name(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".cdb");
+    name.into()
+}
+
+/// That what was compiled of a text gives way to it, and why.
+pub(crate) fn unused(file: &Path, why: &impl fmt::Display) -> String {
+    format!("{} is not used: {why}: smapctl compile {}", compiled_name(file).display(), file.display())
+}
+
+/// The rows of a text, as they are found.
+pub(crate) struct Builder {
+    file: Arc<Path>,
+    rows: HashMap<String, Row>,
+}
+
+impl Builder {
+    pub(crate) fn new(file: &Path) -> Self {
+        Self { file: Arc::from(file), rows: HashMap::new() }
+    }
+
+    /// Adds a row, if its key does not stand there already.
+    pub(crate) fn add(&mut self, key: String, place: &Place, value: impl Into<String>) -> Result<(), String> {
+        match self.rows.entry(key) {
+            Entry::Vacant(row) => {
+                row.insert((place.line_number().unwrap_or(0), value.into()));
+                Ok(())
+            }
+            Entry::Occupied(row) => {
+                let first = Place::line(&self.file, row.get().0);
+                Err(format!("\"{}\" stands here already: {first}", row.key()))
+            }
+        }
+    }
+
+    /// Adds a key that says everything itself; the same one twice does no harm.
+    pub(crate) fn add_name(&mut self, key: String, place: &Place) {
+        self.rows.entry(key).or_insert_with(|| (place.line_number().unwrap_or(0), NAMED.to_owned()));
+    }
+
+    pub(crate) fn done(self) -> Map {
+        Map { file: self.file, rows: Rows::Text(Arc::new(self.rows)) }
+    }
+}
+
 impl Map {
     /// Reads a table, and tells everything that is wrong with its rows.
     #[must_use]
     pub fn parse(file: &Path, bytes: &[u8]) -> (Self, Vec<Fault>) {
-        Self::parse_watched(file, bytes, |_| ())
-    }
-
-    /// The same for someone who wants to know how far it is: he is told of every row.
-    #[must_use]
-    pub fn parse_watched(file: &Path, bytes: &[u8], mut watch: impl FnMut(&Place)) -> (Self, Vec<Fault>) {
-        let (mut rows, mut faults) = (HashMap::<String, Located<String>>::new(), Vec::new());
+        let (mut rows, mut faults) = (Builder::new(file), Vec::new());
         for (place, row) in lines::rows(file, bytes) {
-            watch(&place);
-            let (key, value) = match row {
-                Ok(row) => row,
-                Err(what) => {
-                    faults.push(Fault::new(&place, what));
-                    continue;
-                }
-            };
-            let key = key.to_lowercase();
-            if let Some(first) = rows.get(&key) {
-                faults.push(Fault::new(&place, format!("\"{key}\" stands here already: {}", first.place)));
-            } else {
-                rows.insert(key, Located { place, value: value.to_owned() });
-            }
+            let added = row.and_then(|(key, value)| rows.add(key.to_lowercase(), &place, value));
+            faults.extend(added.err().map(|what| Fault::new(&place, what)));
         }
-        (Self { file: Arc::from(file), rows: Rows::Text(Arc::new(rows)) }, faults)
+        (rows.done(), faults)
     }
 
     /// The table of a text, by what was compiled of it.
     ///
     /// # Errors
-    /// Nothing of the kind is in it.
-    pub fn compiled(file: &Path, octets: Bytes) -> Result<Self, Unusable> {
-        let compiled = Compiled::open(octets)?;
+    /// Nothing of this kind is in it.
+    pub fn compiled(kind: Kind, file: &Path, octets: Bytes) -> Result<Self, Unusable> {
+        let compiled = Compiled::open(kind, octets)?;
         Ok(Self { file: Arc::from(file), rows: Rows::Compiled(Arc::new(compiled)) })
     }
 
@@ -91,16 +152,24 @@ impl Map {
         }
     }
 
-    /// What `FILE.cdb` is to be for a text in this state.
+    /// What `FILE.cdb` is to be for a text in this state. `shape` is what the rows are taken together, so that whoever
+    /// opens it need not look at them all.
     ///
     /// # Errors
     /// It has too many rows.
-    pub fn compile(&self, text: &Stamp) -> Result<Vec<u8>, TooLarge> {
-        let mut rows: Vec<_> = self.iter().collect();
-        rows.sort_unstable_by_key(|(_, place, _)| place.line_number());
-        let numbered =
-            rows.iter().map(|(key, place, value)| (*key, place.line_number().unwrap_or(0), *value));
-        compiled::compile(text, numbered)
+    pub fn compile(&self, kind: Kind, shape: &str, text: &Stamp) -> Result<Vec<u8>, TooLarge> {
+        let rows = self.iter().map(|(key, place, value)| (place.line_number().unwrap_or(0), key, value));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable();
+        compiled::compile(kind, shape, text, rows)
+    }
+
+    /// What the rows of a compiled table are taken together.
+    pub(crate) fn shape(&self) -> Option<&str> {
+        match &self.rows {
+            Rows::Text(_) => None,
+            Rows::Compiled(compiled) => compiled.shape().ok(),
+        }
     }
 
     /// The file, which is always the text.
@@ -119,16 +188,26 @@ impl Map {
     /// value, and is never as if the key did not stand in it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Located<&str>> {
-        match &self.rows {
-            Rows::Text(rows) => {
-                let row = rows.get(key)?;
-                Some(Located { place: row.place.clone(), value: row.value.as_str() })
-            }
+        let (line, value) = match &self.rows {
+            Rows::Text(rows) => rows.get(key).map(|(line, value)| (*line, value.as_str()))?,
             Rows::Compiled(compiled) => match compiled.get(key) {
-                Ok(row) => row.map(|(line, value)| Located { place: Place::line(&self.file, line), value }),
-                Err(_) => Some(Located { place: Place::whole(&self.file), value: DAMAGED }),
+                Ok(row) => row?,
+                Err(_) => return Some(Located { place: Place::whole(&self.file), value: DAMAGED }),
             },
+        };
+        Some(Located { place: Place::line(&self.file, line), value })
+    }
+
+    /// The same for a table whose values cannot say that somebody is to come back later.
+    pub(crate) fn find(&self, key: &str) -> Result<Option<Located<&str>>, Damaged> {
+        match self.get(key) {
+            Some(row) if row.value == DAMAGED => Err(self.damaged()),
+            row => Ok(row),
         }
+    }
+
+    pub(crate) fn damaged(&self) -> Damaged {
+        Damaged(Place::whole(&self.file))
     }
 
     /// Every row, in no order. A compiled table ends with an empty value where it is damaged.
@@ -138,11 +217,17 @@ impl Map {
             Rows::Compiled(compiled) => (None, Some(compiled)),
         };
         let text = text.into_iter().flat_map(|rows| rows.iter());
-        let text = text.map(|(key, row)| (key.as_str(), row.place.clone(), row.value.as_str()));
+        let text = text.map(|(key, (line, value))| Ok((key.as_str(), *line, value.as_str())));
         let compiled = compiled.into_iter().flat_map(|compiled| compiled.rows());
-        text.chain(compiled.map(|row| match row {
+        text.chain(compiled).map(|row| match row {
             Ok((key, line, value)) => (key, Place::line(&self.file, line), value),
             Err(_) => ("", Place::whole(&self.file), DAMAGED),
-        }))
+        })
+    }
+
+    /// Every row of a text; none of a compiled table, whose rows were judged when it was made.
+    pub(crate) fn unjudged(&self) -> impl Iterator<Item = (&str, Place, &str)> {
+        let text = Some(self).filter(|map| !map.is_compiled());
+        text.into_iter().flat_map(Self::iter)
     }
 }

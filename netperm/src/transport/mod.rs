@@ -18,6 +18,7 @@ use smap_common::status::Status;
 
 use crate::nearest;
 use crate::paths::PathError;
+use crate::reply::Reply;
 use crate::table::{Words, Written};
 use crate::units::{ShowDuration, UnitError};
 pub use options::Tls;
@@ -212,6 +213,12 @@ pub(crate) fn begins(word: &str) -> bool {
 }
 
 impl Transport {
+    /// Where mail goes as long as our own tables do not let us say more: nowhere yet.
+    pub(crate) fn later() -> Self {
+        let Reply { code, status, text } = Reply::later();
+        Self::Error { status, code, text }
+    }
+
     /// Whether each recipient needs a delivery of his own, because he is part of a path or an argument.
     #[must_use]
     pub fn is_per_recipient(&self) -> bool {

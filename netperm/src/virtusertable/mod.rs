@@ -104,6 +104,15 @@ impl Virtusertable {
         (Self { map }, faults)
     }
 
+    /// What was compiled of it.
+    pub(crate) fn of(map: Map) -> Self {
+        Self { map }
+    }
+
+    pub(crate) fn rows(&self) -> &Map {
+        &self.map
+    }
+
     /// The file.
     #[must_use]
     pub fn file(&self) -> &Path {
@@ -124,7 +133,8 @@ impl Virtusertable {
             Ok(Value::Address(template)) => {
                 template.address(&key.arguments, home).map_or(Meaning::NoAddress, Meaning::Address)
             }
-            Err(_) => Meaning::NoAddress,
+            // A row that cannot be read any more says nothing of him: nobody is turned away for good.
+            Err(_) => Meaning::Error(Transport::later()),
         };
         let value = Row { key: key.text, written: row.value.to_owned() };
         Some((Located { place: row.place, value }, meaning))
@@ -135,7 +145,7 @@ impl Virtusertable {
         keys.filter_map(|key| self.map.get(&key.text).map(|row| (key, row))).next()
     }
 
-    /// Rows that lead back to themselves, whatever the address.
+    /// Rows of the text that lead back to themselves, whatever the address.
     pub(crate) fn loops(&self, delimiter: Delimiter, home: &Domain) -> Vec<Fault> {
         let next = |value: &str| match Value::read(value) {
             Ok(Value::Address(template)) => {
@@ -145,8 +155,8 @@ impl Virtusertable {
             Ok(Value::Error(_)) | Err(_) => None,
         };
         let edges: HashMap<&str, (String, Place)> =
-            self.map.iter().filter_map(|(key, _, value)| Some((key, next(value)?))).collect();
-        let mut rows: Vec<(Place, &str)> = self.map.iter().map(|(key, place, _)| (place, key)).collect();
+            self.map.unjudged().filter_map(|(key, _, value)| Some((key, next(value)?))).collect();
+        let mut rows: Vec<(Place, &str)> = self.map.unjudged().map(|(key, place, _)| (place, key)).collect();
         rows.sort();
         let mut done: HashMap<&str, usize> = HashMap::new();
         let mut faults = Vec::new();

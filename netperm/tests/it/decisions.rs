@@ -10,6 +10,8 @@ use netperm::policy::{Facts, Verdict, connect, recipient, sender};
 use netperm::{Client, ClientName, Smap, Syntax, Table};
 use smap_common::address::{Domain, ReversePath, parse_path};
 
+use crate::compiled::Compiled;
+
 /// Begins a part of a file: the table, what it names, or the questions.
 const PART: &str = "== ";
 
@@ -22,8 +24,8 @@ fn part<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     parts.into_iter().find(|(title, _)| *title == name).map(|(_, content)| content)
 }
 
-/// What the table names as `/etc/mail/NAME` is the part of that name.
-fn table(text: &str) -> Smap {
+/// What the table names as `/etc/mail/NAME` is the part of that name; and the same by what is compiled of it.
+fn tables(text: &str) -> [Smap; 2] {
     let named = |file: &Path| {
         let name = file.file_name().unwrap().to_str().unwrap();
         let content = part(text, name).ok_or_else(|| "there is no such file".to_owned())?;
@@ -31,7 +33,10 @@ fn table(text: &str) -> Smap {
     };
     let lines = part(text, "netperm-table").unwrap();
     let table = Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, named);
-    table.unwrap_or_else(|faults| panic!("{faults}")).smap().unwrap().0
+    let table = table.unwrap_or_else(|faults| panic!("{faults}"));
+    let compiled = Compiled::of(&table);
+    let compiled = Table::parse_with(Path::new("t"), lines.as_bytes(), Syntax::Netperm, compiled).unwrap();
+    [table, compiled].map(|table| table.smap().unwrap().0)
 }
 
 /// `ADDRESS`, `NAME[,NAME]/ADDRESS`, `unknown/ADDRESS`, `fails/ADDRESS`
@@ -85,12 +90,16 @@ fn answered(smap: &Smap, question: &str) -> String {
 
 fn answers(file: &Path) -> String {
     let text = std::fs::read_to_string(file).unwrap();
-    let smap = table(&text);
+    let [smap, compiled] = tables(&text);
     let mut answers = String::new();
     for line in part(&text, "questions").unwrap().lines() {
         match line.is_empty() || line.starts_with('#') {
             true => writeln!(answers, "{line}").unwrap(),
-            false => writeln!(answers, "{line}\n    {}", answered(&smap, line)).unwrap(),
+            false => {
+                let said = answered(&smap, line);
+                assert_eq!(answered(&compiled, line), said);
+                writeln!(answers, "{line}\n    {said}").unwrap();
+            }
         }
     }
     answers

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use netperm::{Faults, Syntax, Table};
 
+use crate::compiled::Compiled;
+
 /// The name that stands in every message.
 const FILE: &str = "netperm-table";
 
@@ -36,11 +38,22 @@ fn mailertable(table: &Table) -> Result<String, Faults> {
     Ok(entries.map(|entry| format!("{} -> {}\n", entry.value, entry.transport(&recipient, "any"))).collect())
 }
 
-/// Configuration and notes, or everything that is wrong.
+/// Configuration and notes, or everything that is wrong; the same whether the files that it names were compiled or not.
 fn rendered(file: &Path) -> String {
-    let all =
-        read(file).and_then(|table| Ok((configuration(&table)? + &mailertable(&table)?, table.check()?)));
-    match all {
+    let table = match read(file) {
+        Ok(table) => table,
+        Err(faults) => return format!("{faults}\n"),
+    };
+    let compiled = Compiled::of(&table);
+    let bytes = std::fs::read(file).unwrap();
+    let compiled = Table::parse_with(Path::new(FILE), &bytes, Syntax::of(file), compiled);
+    let said = shown(&table);
+    assert_eq!(shown(&compiled.unwrap()), said, "{}", file.display());
+    said
+}
+
+fn shown(table: &Table) -> String {
+    match configuration(table).and_then(|text| Ok((text + &mailertable(table)?, table.check()?))) {
         Ok((mut text, notes)) => {
             notes.iter().for_each(|note| writeln!(text, "{note}").unwrap());
             text

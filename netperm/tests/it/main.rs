@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod arbitrary;
 #[cfg(test)]
+mod compiled;
+#[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod decisions;
 #[cfg(test)]
 mod golden;

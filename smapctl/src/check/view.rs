@@ -110,8 +110,9 @@ fn domains(site: &Site) -> Vec<[String; 2]> {
 
 /// Whether the mailertable names every domain of a line.
 fn in_mailertable(site: &Site, line: &DomainLine) -> bool {
-    let entries = || site.smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries());
-    line.patterns.iter().all(|pattern| entries().any(|entry| entry.key.covers(pattern)))
+    let entries: Vec<_> =
+        site.smapd.mailertable.iter().flat_map(|mailertable| mailertable.entries()).collect();
+    line.patterns.iter().all(|pattern| entries.iter().any(|entry| entry.key.covers(pattern)))
 }
 
 /// Where mail for a domain goes.

@@ -1,42 +1,38 @@
 //! How far it is, for someone who waits before a terminal.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use netperm::Place;
-
-/// Often enough to be seen to move.
-const EVERY: u32 = 50_000;
-
 /// A line that is written over itself, and gone in the end.
 pub(super) struct Progress {
-    file: String,
-    lines: u32,
-    shown: bool,
+    shown: Cell<bool>,
     terminal: bool,
 }
 
 impl Progress {
-    pub(super) fn new(file: &Path) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { file: file.display().to_string(), lines: 0, shown: false, terminal }
+    pub(super) fn new() -> Self {
+        Self { shown: Cell::new(false), terminal: std::io::stderr().is_terminal() }
     }
 
-    pub(super) fn at(&mut self, place: &Place) {
-        let line = place.line_number().unwrap_or(0);
-        if self.terminal && line >= self.lines.saturating_add(EVERY) {
-            self.lines = line;
-            self.shown = true;
-            say(&format!("\r{}: {line} lines\x1b[K", self.file));
+    /// A file begins to be read, or compiled.
+    pub(super) fn begin(&self, file: &Path, done: &str) {
+        if self.terminal {
+            self.shown.set(true);
+            say(&format!("\r{} is {done} ...\x1b[K", file.display()));
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if self.shown.take() {
+            say("\r\x1b[K");
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            say("\r\x1b[K");
-        }
+        self.end();
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn site(table: &Table) -> Site {
         lookup_account: None,
         layout: Layout::new(&smap.directory, accounts),
         notes: Vec::new(),
+        warnings: Vec::new(),
         shadow: None,
         smap,
         smapd,

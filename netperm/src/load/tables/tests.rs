@@ -1,9 +1,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::access::Access;
+use crate::fault::{Faults, Note};
+use crate::hosts::{Client, ClientName};
+use crate::policy::{Facts, connect};
+use crate::table::Table;
 
 /// A folder with a text.
 struct Folder(TempDir);
@@ -25,110 +31,150 @@ impl Folder {
 
     fn compile(&self) {
         let source = Source::read(&self.text()).unwrap();
-        let (map, _) = Map::parse(&self.text(), &source.bytes);
-        self.put(&map.compile(&Stamp::of(&source.metadata)).unwrap());
+        let (access, _) = Access::parse(&self.text(), &source.bytes);
+        let (map, shape) = access.rows_and_shape();
+        self.put(&map.compile(Kind::Access, &shape, &Stamp::of(&source.metadata)).unwrap());
     }
 
     fn put(&self, compiled: &[u8]) {
         fs::write(compiled_name(&self.text()), compiled).unwrap();
     }
 
-    /// What stands behind a key, whether it was compiled, and what is to be known.
-    fn load(&self, key: &str) -> (Option<String>, bool, Vec<String>) {
-        let (map, notes) = Map::load(&self.text()).unwrap();
-        let value = map.get(key).map(|row| row.value.to_owned());
+    fn table(&self, attribute: &str) -> Result<Table, Faults> {
+        let table = self.0.path().join("netperm-table");
+        fs::write(&table, format!("smap: {attribute} {}\n", self.text().display())).unwrap();
+        fs::set_permissions(&table, fs::Permissions::from_mode(0o600)).unwrap();
+        Table::load(&table)
+    }
+
+    fn shown(&self, notes: &[Note]) -> Vec<String> {
         let folder = format!("{}/", self.0.path().display());
-        let notes = notes.iter().map(|note| note.to_string().replace(&folder, "")).collect();
-        (value, map.is_compiled(), notes)
+        notes.iter().map(|note| note.to_string().replace(&folder, "")).collect()
+    }
+
+    /// What a client at 192.0.2.1 meets, and what is to be known.
+    fn load(&self) -> (&'static str, Vec<String>) {
+        let table = self.table("access").unwrap();
+        let smap = table.smap().unwrap().0;
+        let client = Client { address: Some([192, 0, 2, 1].into()), name: ClientName::Unknown };
+        let met = if connect(&smap, &Facts::of(&client)).is_permit() { "OK" } else { "REJECT" };
+        (met, self.shown(table.warnings()))
     }
 }
 
-fn ok() -> Option<String> {
-    Some("OK".to_owned())
-}
+/// A text, and another one.
+const TEXT: &str = "192.0.2.1 OK\n";
+const OTHER: &str = "192.0.2.1 REJECT\n";
 
 #[test]
 fn a_text_alone_is_read() {
-    assert_eq!(Folder::new("a OK\n").load("a"), (ok(), false, vec![]));
+    assert_eq!(Folder::new(TEXT).load(), ("OK", vec![]));
 }
 
 #[test]
 fn what_was_compiled_of_the_text_is_used() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(TEXT);
     folder.compile();
-    assert_eq!(folder.load("a"), (ok(), true, vec![]));
+    // A reader of the text would not get this far.
+    let made = compiled(Kind::Access, &folder.text());
+    assert!(made.map.unwrap().is_compiled() && made.notes.is_empty());
+    assert_eq!(folder.load(), ("OK", vec![]));
 }
 
 #[test]
 fn what_was_compiled_of_another_text_is_used_and_said_to_be_stale() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(TEXT);
     folder.compile();
-    folder.write("a REJECT\n");
-    let stale = "access: note: access.cdb was made from another state of this file, and is used as it is: smapctl \
-                 compile access";
-    assert_eq!(folder.load("a"), (ok(), true, vec![stale.to_owned()]));
+    folder.write(OTHER);
+    let stale = "netperm-table:1: note: access: access: access.cdb was made from another state of it, and is used as it \
+                 is: smapctl compile access";
+    assert_eq!(folder.load(), ("OK", vec![stale.to_owned()]));
+    let notes = folder.table("access").unwrap().check().unwrap();
+    assert!(folder.shown(&notes).iter().any(|note| note == stale), "{notes:?}");
+}
+
+/// The same octets with others from some position on.
+fn with(whole: &[u8], text: &str, other: &str) -> Vec<u8> {
+    let at = whole.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    [&whole[..at], other.as_bytes(), &whole[at + other.len()..]].concat()
 }
 
 #[test]
 fn what_cannot_be_used_gives_way_to_the_text() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(OTHER);
     folder.compile();
     let whole = fs::read(compiled_name(&folder.text())).unwrap();
-    let version = String::from_utf8_lossy(&whole).find("table 1").unwrap();
-    assert_eq!(version, 2048 + 8 + "smap-".len());
-    let newer = [&whole[..version + 6], b"2", &whole[version + 7..]].concat();
+    folder.write(TEXT);
     let damaged = "it is damaged";
     for (bytes, why) in [
-        (&whole[..whole.len() - 1], damaged),
-        (&whole[..100], damaged),
-        (&[], damaged),
-        (b"a OK\n", damaged),
-        (&newer, "it was not made by this version of smapctl"),
+        (whole[..whole.len() - 1].to_vec(), damaged),
+        (whole[..100].to_vec(), damaged),
+        (Vec::new(), damaged),
+        (b"a OK\n".to_vec(), damaged),
+        (with(&whole, "access - - addresses-refuse", "access - - names-of-others"), damaged),
+        (with(&whole, "access - - addresses-refuse", "access-----"), damaged),
+        (with(&whole, "smap-table 1", "smap-table 2"), "it was not made by this version of smapctl"),
+        (with(&whole, "access - - addresses-refuse", "ACCESS"), "it was not made for access"),
     ] {
-        folder.put(bytes);
-        let (value, compiled, notes) = folder.load("a");
-        assert_eq!((value, compiled), (ok(), false));
-        assert_eq!(notes, [format!("access: note: access.cdb is not used: {why}: smapctl compile access")]);
+        folder.put(&bytes);
+        let not_used = format!(
+            "netperm-table:1: note: access: access: access.cdb is not used: {why}: smapctl compile access"
+        );
+        assert_eq!(folder.load(), ("OK", vec![not_used]));
     }
 }
 
 #[test]
+fn what_was_compiled_for_another_attribute_gives_way_to_the_text() {
+    let folder = Folder::new("example.com\n");
+    folder.write("user@example.com joe\n");
+    let source = Source::read(&folder.text()).unwrap();
+    let (map, _) = Map::parse(&folder.text(), &source.bytes);
+    folder.put(&map.compile(Kind::Virtusertable, "", &Stamp::of(&source.metadata)).unwrap());
+    assert!(folder.table("virtusertable").unwrap().warnings().is_empty());
+    folder.write("example.com\n");
+    let table = folder.table("relay-domains").unwrap();
+    assert!(table.smap().unwrap().0.relay_domains.unwrap().has_domains());
+    assert!(table.warnings()[0].text.contains("is not used: it was not made for relay-domains"));
+}
+
+#[test]
 fn what_everyone_can_write_is_not_believed() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(TEXT);
     folder.compile();
+    folder.write(OTHER);
     fs::set_permissions(compiled_name(&folder.text()), fs::Permissions::from_mode(0o666)).unwrap();
-    let (value, compiled, notes) = folder.load("a");
-    assert_eq!((value, compiled), (ok(), false));
+    let (met, notes) = folder.load();
+    assert_eq!(met, "REJECT");
     assert!(notes[0].contains("everyone can write this table: chmod go-w access.cdb"), "{notes:?}");
 }
 
 #[test]
 fn a_fifo_beside_the_text_is_not_waited_for() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(TEXT);
     nix::unistd::mkfifo(&compiled_name(&folder.text()), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let (value, compiled, notes) = folder.load("a");
-    assert_eq!((value, compiled, notes.len()), (ok(), false, 1));
+    let (met, notes) = folder.load();
+    assert_eq!((met, notes.len()), ("OK", 1));
 }
 
 #[test]
 fn what_others_may_write_is_read_and_not_mapped() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(TEXT);
     folder.compile();
     // The group may be root's: then it is believed.
     let name = compiled_name(&folder.text());
     fs::set_permissions(&name, fs::Permissions::from_mode(0o664)).unwrap();
-    assert_eq!(folder.load("a"), (ok(), true, vec![]));
-    let (map, _) = Map::load(&folder.text()).unwrap();
+    let map = compiled(Kind::Access, &folder.text()).map.unwrap();
     File::options().write(true).open(&name).unwrap().set_len(0).unwrap();
-    assert_eq!(map.get("a").unwrap().value, "OK");
+    assert_eq!(map.get("192.0.2.1").unwrap().value, "OK");
 }
 
 #[test]
 fn a_text_that_cannot_be_believed_is_not_replaced_by_what_was_compiled() {
-    let folder = Folder::new("a OK\n");
+    let folder = Folder::new(TEXT);
     folder.compile();
     fs::set_permissions(folder.text(), fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(Map::load(&folder.text()).unwrap_err().to_string().contains("everyone can write"));
+    assert!(folder.table("access").unwrap_err().to_string().contains("everyone can write"));
     fs::remove_file(folder.text()).unwrap();
-    assert!(Map::load(&folder.text()).is_err());
+    assert!(folder.table("access").is_err());
 }

@@ -17,16 +17,20 @@ fn text() -> Map {
 }
 
 fn open(bytes: Vec<u8>) -> Result<Compiled, Unusable> {
-    Compiled::open(Box::new(bytes))
+    Compiled::open(Kind::Access, Box::new(bytes))
 }
 
 fn map(bytes: Vec<u8>) -> Map {
-    Map::compiled(Path::new("/etc/mail/access"), Box::new(bytes)).unwrap()
+    Map::compiled(Kind::Access, Path::new("/etc/mail/access"), Box::new(bytes)).unwrap()
+}
+
+fn made() -> Vec<u8> {
+    text().compile(Kind::Access, "8 - names-refuse", &stamp()).unwrap()
 }
 
 #[test]
 fn a_compiled_table_says_what_its_text_says_and_where() {
-    let (text, compiled) = (text(), map(text().compile(&stamp()).unwrap()));
+    let (text, compiled) = (text(), map(made()));
     assert!(compiled.is_compiled() && !text.is_compiled());
     let rows = |map: &Map| {
         let mut rows: Vec<_> =
@@ -35,7 +39,7 @@ fn a_compiled_table_says_what_its_text_says_and_where() {
         rows
     };
     assert_eq!(rows(&compiled), rows(&text));
-    for key in ["example.com", "other.example", "from:a@b", "Example.COM", "", "no.example"] {
+    for key in ["example.com", "other.example", "from:a@b", "Example.COM", "", "\n", "no.example"] {
         let said = |map: &Map| map.get(key).map(|row| (row.place.to_string(), row.value.to_owned()));
         assert_eq!(said(&compiled), said(&text), "{key}");
     }
@@ -43,12 +47,12 @@ fn a_compiled_table_says_what_its_text_says_and_where() {
 
 #[test]
 fn the_same_text_makes_the_same_file() {
-    assert_eq!(text().compile(&stamp()), text().compile(&stamp()));
+    assert_eq!(made(), made());
 }
 
 #[test]
 fn a_stamp_is_of_one_text_in_one_state() {
-    let compiled = map(text().compile(&stamp()).unwrap());
+    let compiled = map(made());
     assert!(!compiled.is_stale(&stamp()));
     assert!(compiled.is_stale(&Stamp { inode: 8, ..stamp() }));
     assert!(compiled.is_stale(&Stamp { size: 92, ..stamp() }));
@@ -68,10 +72,12 @@ fn a_file_of_another_format_is_not_used() {
     let stamp = stamp().to_string();
     let newer = stamp.replacen("table 1", "table 2", 1);
     assert_eq!(open(with(&[])).unwrap_err(), Unusable::Version);
-    let others: [&[(&[u8], &[u8])]; 4] = [
+    let others: [&[(&[u8], &[u8])]; 6] = [
         &[(b"a", b"1 OK")],
-        &[(b"", newer.as_bytes())],
-        &[(b"", b"")],
+        &[(b"", newer.as_bytes()), (b"\n", b"access ")],
+        &[(b"", b""), (b"\n", b"access ")],
+        &[(b"", stamp.as_bytes())],
+        &[(b"", stamp.as_bytes()), (b"a", b"1 OK")],
         &[(b"a", b"1 OK"), (b"", stamp.as_bytes())],
     ];
     for records in others {
@@ -82,10 +88,18 @@ fn a_file_of_another_format_is_not_used() {
 }
 
 #[test]
+fn a_table_is_of_one_kind_and_has_a_shape() {
+    let compiled = map(made());
+    assert_eq!(compiled.shape(), Some("8 - names-refuse"));
+    let other = Map::compiled(Kind::Virtusertable, Path::new("t"), Box::new(made())).unwrap_err();
+    assert_eq!(other.to_string(), "it was not made for virtusertable");
+}
+
+#[test]
 fn a_damaged_row_is_never_as_if_there_were_none() {
     let stamp = stamp().to_string();
     for value in [&b"OK"[..], b"", b"x OK", b"-1 OK", b"1 \xff", b"99999999999 OK"] {
-        let map = map(with(&[(b"", stamp.as_bytes()), (b"a", value)]));
+        let map = map(with(&[(b"", stamp.as_bytes()), (b"\n", b"access "), (b"a", value)]));
         let row = map.get("a").unwrap();
         assert_eq!((row.value, row.place.to_string().as_str()), ("", "/etc/mail/access"));
         assert_eq!(map.iter().map(|(_, _, value)| value).collect::<Vec<_>>(), [""]);
