@@ -19,6 +19,7 @@ tests! {
     a_mailertable_says_where_mail_goes;
     a_changed_mailertable_is_read_with_the_table;
     a_broken_mailertable_leaves_the_old_one_in_force;
+    a_compiled_mailertable_says_where_mail_goes_and_is_read_again;
     an_address_literal_that_is_us_is_returned;
     mail_waits_while_nobody_knows_the_exchangers;
     row_117_a_domain_that_takes_no_mail_gets_none;
@@ -82,6 +83,22 @@ fn a_changed_mailertable_is_read_with_the_table() {
     let _read = smapd.process().wait_for_log(|line| line.contains("the table was read again"));
     let id = post.send(FROM, &["c@b.ways.example"], "hello");
     assert!(smapd.outcome(&id, "c@b.ways.example", "sent").contains("transport=smtp "));
+}
+
+fn a_compiled_mailertable_says_where_mail_goes_and_is_read_again() {
+    let post = with_mailertable("a.ways.example discard:\n");
+    assert_eq!(post.smapctl(&["compile"]).code, 0);
+    write_mailertable(post.gateway.folder(), "a.ways.example error:5.1.6:551 We have moved\n");
+    let smapd = post.smapd();
+    let _warned =
+        smapd.process().wait_for_log(|line| line.contains("mailertable.cdb was made from another state"));
+    let id = post.send("", &["b@a.ways.example"], "hello");
+    assert!(smapd.outcome(&id, "b@a.ways.example", "sent").contains("transport=discard "));
+    assert_eq!(post.smapctl(&["compile"]).code, 0);
+    smapd.process().signal(Signal::SIGHUP);
+    let _read = smapd.process().wait_for_log(|line| line.contains("the table was read again"));
+    let id = post.send("", &["b@a.ways.example"], "hello");
+    assert!(smapd.outcome(&id, "b@a.ways.example", "failed").contains("dsn=5.1.6"));
 }
 
 fn a_broken_mailertable_leaves_the_old_one_in_force() {
