@@ -94,8 +94,7 @@ fn assert_notification(kind: Kind, original: &Message, hostname: &Domain, marks:
         return; // An id that nobody can know before it is made.
     }
     let recipients = original.envelope.recipients.iter().zip(marks).collect();
-    let notice =
-        Notice { kind, original, to, for_owner: false, recipients, id, hostname, now: NOW };
+    let notice = Notice { kind, original, to, for_owner: false, recipients, id, hostname, now: NOW };
     let report = notice.report().unwrap();
     let mut whole = Vec::new();
     report
@@ -173,6 +172,7 @@ fn assert_recipient(group: &[Field], recipient: &Recipient, mark: &Mark, kind: K
         Kind::Failed => ("failed", false),
         Kind::Delivered => ("delivered", false),
         Kind::Relayed => ("relayed", false),
+        Kind::Expanded => ("expanded", false),
         Kind::Delayed { .. } => ("delayed", true),
     };
     let address_type = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
