@@ -127,6 +127,8 @@ pub enum Event<'a> {
         original: Option<&'a Address>,
         /// The kind of transport.
         transport: &'a str,
+        /// The rule that named it; empty where none did.
+        rule: &'a str,
         /// Whom it was given to; empty where there was nobody.
         relay: &'a str,
         /// What the connection to it was encrypted with.

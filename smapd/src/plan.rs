@@ -40,6 +40,8 @@ const PROGRAM_DEADLINE: Duration = Duration::from_secs(1000);
 pub struct Job {
     /// Their numbers.
     pub recipients: Vec<u32>,
+    /// The rule that sends each of them there, for the log; empty where that is no rule of the table's.
+    rules: Vec<String>,
     /// The sender of what they get, in place of the message's own.
     pub owner: Option<Arc<Address>>,
     /// The kind of transport, for the log.
@@ -128,17 +130,20 @@ pub fn jobs(site: &Site, ours: &Ourselves, everyone: Everyone<'_>, pending: &[u3
     let mut open: HashMap<(Way, Option<&Address>), usize> = HashMap::new();
     for &number in pending {
         let Some(one) = everyone.get(number) else { continue };
-        let (transport, way) = way(site, ours, &one);
+        let Routed { transport, way, rule } = way(site, ours, &one);
         let key = (way, one.owner.map(Arc::as_ref));
         let same = open.get(&key).and_then(|index| jobs.get_mut(*index));
         match same.filter(|job| job.recipients.len() < MAX_RECIPIENTS) {
-            Some(job) => job.recipients.push(number),
+            Some(job) => {
+                job.recipients.push(number);
+                job.rules.push(rule);
+            }
             None => {
                 let (recipients, way, owner) = (vec![number], key.0.clone(), one.owner.cloned());
                 if way.takes_several() {
                     open.insert(key, jobs.len());
                 }
-                jobs.push(Job { recipients, owner, transport, way });
+                jobs.push(Job { recipients, rules: vec![rule], owner, transport, way });
             }
         }
     }
@@ -149,6 +154,13 @@ pub fn jobs(site: &Site, ours: &Ourselves, everyone: Everyone<'_>, pending: &[u3
 }
 
 impl Job {
+    /// The rule that sends a recipient there.
+    #[must_use]
+    pub fn rule_of(&self, number: u32) -> &str {
+        let at = self.recipients.iter().position(|recipient| *recipient == number);
+        at.and_then(|at| self.rules.get(at)).map_or("", String::as_str)
+    }
+
     /// The same job for each recipient alone: what several could not have together, some may have.
     #[must_use]
     pub fn one_by_one(&self, site: &Site, ours: &Ourselves, everyone: Everyone<'_>) -> Vec<Self> {
@@ -174,11 +186,20 @@ impl Way {
     }
 }
 
-/// The way of one of them.
-fn way(site: &Site, ours: &Ourselves, one: &One<'_>) -> (&'static str, Way) {
+/// Where one of them goes, and why.
+struct Routed {
+    transport: &'static str,
+    way: Way,
+    rule: String,
+}
+
+/// The way of one of them. Who is no mailbox is one of a row, which the log has told of.
+fn way(site: &Site, ours: &Ourselves, one: &One<'_>) -> Routed {
     let sender = one.sender();
-    match one.member {
-        None | Some((_, Member { to: Target::Mailbox(_), .. })) => routed(site, ours, &sender, one.address()),
+    let (transport, way) = match one.member {
+        None | Some((_, Member { to: Target::Mailbox(_), .. })) => {
+            return routed(site, ours, &sender, one.address());
+        }
         Some((_, Member { to: Target::Program(words), .. })) => ("prog", program(site, words)),
         Some((_, Member { to: Target::File(file), .. })) => ("file", safe_file(site, file)),
         Some((_, Member { to: Target::Nobody, .. })) => {
@@ -187,7 +208,8 @@ fn way(site: &Site, ours: &Ourselves, one: &One<'_>) -> (&'static str, Way) {
         Some((_, Member { to: Target::Refused(status, text), .. })) => {
             ("error", Way::Settled(error(*status, text.clone())))
         }
-    }
+    };
+    Routed { transport, way, rule: String::new() }
 }
 
 /// A program of `safe-programs`, as it is now: no message brings its own.
@@ -222,25 +244,31 @@ pub fn error(status: Status, reply: String) -> Report {
 }
 
 /// The way of an address.
-fn routed(site: &Site, ours: &Ourselves, sender: &ReversePath, address: &Address) -> (&'static str, Way) {
-    let mut address = address.clone();
+fn routed(site: &Site, ours: &Ourselves, sender: &ReversePath, address: &Address) -> Routed {
+    let (mut address, mut rule) = (address.clone(), String::new());
     for _ in 0..MAX_LOCAL {
         let transport = match route(&site.smapd, &site.hostname, &address) {
-            Route::Through { transport, .. } => transport,
+            Route::Through { transport, reason } => {
+                rule = reason.rule();
+                transport
+            }
             Route::Nowhere { reason, add } => {
                 let reply = format!("{reason}; to mend it add the line: {add}");
-                return ("none", Way::Settled(Report::deferred(Status::transient(3, 5), reply)));
+                let way = Way::Settled(Report::deferred(Status::transient(3, 5), reply));
+                return Routed { transport: "none", way, rule: reason.rule() };
             }
         };
         let Transport::Local(user) = &*transport else {
-            return through(site, ours, sender, &transport, &address);
+            let (transport, way) = through(site, ours, sender, &transport, &address);
+            return Routed { transport, way, rule };
         };
         match at_home(&address, user, &site.hostname) {
             Some(local) => address = local,
             None => break,
         }
     }
-    ("local", Way::Settled(Report::deferred(Status::transient(4, 6), "local: leads to itself")))
+    let way = Way::Settled(Report::deferred(Status::transient(4, 6), "local: leads to itself"));
+    Routed { transport: "local", way, rule }
 }
 
 fn through(

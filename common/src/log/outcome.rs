@@ -6,11 +6,12 @@ impl Event<'_> {
     /// The line of a delivery or a call-out.
     pub(super) fn outcome(&self) -> String {
         match self {
-            Self::Delivery { id, to, original, transport, relay, tls, delay, status, dsn, reply } => {
+            Self::Delivery { id, to, original, transport, rule, relay, tls, delay, status, dsn, reply } => {
                 let original = original.map_or_else(String::new, |one| format!(" orig=<{}>", Escaped(one)));
+                let rule = if rule.is_empty() { String::new() } else { format!(" rule={}", Escaped(rule)) };
                 let tls = tls.map_or_else(String::new, |tls| format!(" {tls}"));
                 format!(
-                    "id={id} to={}{original} transport={transport}{}{tls} delay={:.3} dsn={dsn} status={status} reply={}",
+                    "id={id} to={}{original} transport={transport}{rule}{}{tls} delay={:.3} dsn={dsn} status={status} reply={}",
                     Escaped(to),
                     by(relay),
                     delay.as_secs_f64(),

@@ -36,6 +36,7 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
         to: &format!("<{to}>"),
         original: None,
         transport: "smtp",
+        rule: "domain@a b:5",
         relay: "evil host",
         tls: Some(Tls { version: "TLSv1.3", cipher: "x status=sent", verify: &"OK" }),
         delay: Duration::from_millis(1500),
@@ -47,7 +48,7 @@ fn nothing_from_outside_forges_a_field_or_a_line() {
     assert_eq!(
         line,
         format!(
-            "id={} to=<\\x22a>\\x20status\\x3dsent\\x2c\\x20x\\x22@d> transport=smtp relay=evil\\x20host \
+            "id={} to=<\\x22a>\\x20status\\x3dsent\\x2c\\x20x\\x22@d> transport=smtp rule=domain@a\\x20b:5 relay=evil\\x20host \
              tls=TLSv1.3 cipher=x\\x20status\\x3dsent verify=OK delay=1.500 \
              dsn=5.1.1 status=failed reply=\"550 \\x22no\\x22\\x0aid=X status=sent\\x1b[2J\"",
             id()

@@ -239,7 +239,7 @@ impl Engine {
 fn log_end(active: &Active, number: u32, transport: &str, now: Timestamp) {
     if let Some(mark) = active.state.marks.get(&number) {
         let report = Report::failed(mark.status, mark.reply.as_str()).by(mark.relay.as_str());
-        log_delivery(active, number, transport, &report, now);
+        log_delivery(active, number, (transport, ""), &report, now);
     }
 }
 

@@ -360,12 +360,12 @@ impl Engine {
     fn reported(&mut self, ticket: u64, reports: &[(u32, Report)]) {
         let now = Timestamp::now();
         let Some(Ticket::Job { id, job, left }) = self.tickets.get_mut(&ticket) else { return };
-        let (id, transport) = (*id, job.transport);
+        let id = *id;
         *left = left.saturating_sub(reports.len());
         let job_is_over = *left == 0;
         let Some(active) = self.active.get_mut(&id) else { return };
         for (number, report) in reports {
-            log_delivery(active, *number, transport, report, now);
+            log_delivery(active, *number, (job.transport, job.rule_of(*number)), report, now);
             active.report(*number, report.clone(), now);
         }
         if job_is_over {
@@ -399,7 +399,8 @@ fn mail(everyone: Everyone<'_>, owner: Option<&Address>) -> Mail {
     }
 }
 
-pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report: &Report, now: Timestamp) {
+/// `by`: the transport, and the rule that named it.
+pub(super) fn log_delivery(active: &Active, number: u32, by: (&str, &str), report: &Report, now: Timestamp) {
     let envelope = active.envelope();
     let Some(one) = active.everyone().get(number) else { return };
     let tls = report.security.as_ref().map(|security| log::Tls {
@@ -411,7 +412,8 @@ pub(super) fn log_delivery(active: &Active, number: u32, transport: &str, report
         id: envelope.id,
         to: &one,
         original: one.member.map(|_| &one.original.address),
-        transport,
+        transport: by.0,
+        rule: by.1,
         relay: &report.relay,
         tls,
         delay: now.since(envelope.arrived),

@@ -108,7 +108,7 @@ impl Engine {
         let expansions = expansion::to_record(active.everyone(), &found);
         for (number, found) in found {
             if let Found::Nobody(report) = found {
-                log_delivery(&active, number, "error", &report, now);
+                log_delivery(&active, number, ("error", ""), &report, now);
                 active.put_off(number, report, now);
             }
         }

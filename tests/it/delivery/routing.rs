@@ -64,7 +64,7 @@ fn a_mailertable_says_where_mail_goes() {
     ));
     let smapd = post.smapd();
     let id = post.send("", &["b@a.ways.example", "c@b.ways.example", "d@gone.ways.example"], "hello");
-    assert!(smapd.outcome(&id, "b@a.ways.example", "sent").contains("transport=smtp "));
+    assert!(smapd.outcome(&id, "b@a.ways.example", "sent").contains("transport=smtp rule=mailertable@"));
     assert!(smapd.outcome(&id, "c@b.ways.example", "sent").contains("transport=smtp "));
     assert!(smapd.outcome(&id, "d@gone.ways.example", "failed").contains("dsn=5.1.6"));
     assert_eq!(near.received()[0].recipients, ["<b@a.ways.example>"]);
