@@ -188,7 +188,7 @@ pub enum When {
     OnHandover,
     /// `dup3` to [`HANDOVER`] only.
     ToHandover,
-    /// `clone` as [`SIBLING`] says.
+    /// `clone` that makes a sibling, and shares nothing with it.
     ForksSibling,
     /// `prlimit64` of how many processes this process's user may have.
     LimitsOwnProcesses,

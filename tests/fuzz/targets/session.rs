@@ -149,10 +149,8 @@ impl Run {
                 }
                 Action::Ask(question) => {
                     self.names_asked += u32::from(question == Question::Name);
-                    assert!(self.names_asked < 2, "a name is asked for twice");
                     self.transcript.asked.push(format!("{question:?}"));
                     let octet = self.answers.next().unwrap();
-                    self.discarded |= consent(octet) == Consent::Discard;
                     Some(answer(question, octet, &mut self.tickets, &mut self.recipients))
                 }
                 Action::Open(envelope) => {
@@ -180,6 +178,7 @@ impl Run {
             };
             self.listen(told);
             let Some(next) = next else { return };
+            self.discarded |= discards(&next);
             told = match &next {
                 Input::Committed(Ok(proof)) => {
                     self.stored(proof.octets());
@@ -203,6 +202,7 @@ impl Run {
 
     /// Looks at what was said in a step.
     fn listen(&mut self, told: Told) {
+        assert!(self.names_asked < 2, "a name is asked for twice");
         let output = String::from_utf8(self.session.take_output()).unwrap();
         assert!(output.is_empty() || output.ends_with("\r\n"));
         let mut first_of_reply = true;
@@ -272,6 +272,15 @@ fn answer<'a>(
             Answer::Recipient(judged)
         }
     })
+}
+
+fn discards(input: &Input<'_>) -> bool {
+    let Input::Answer(answer) = input else { return false };
+    match answer {
+        Answer::Connect(said) | Answer::Recipient(said) => *said == Ok(Consent::Discard),
+        Answer::Sender(said) => said.as_ref().is_ok_and(|ticket| ticket.consent == Consent::Discard),
+        Answer::Name(_) | Answer::NeedsName => false,
+    }
 }
 
 fn consent(octet: u8) -> Consent {
