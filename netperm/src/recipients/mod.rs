@@ -65,9 +65,7 @@ impl Smap {
             safe_files: path(self.safe_files.as_ref()),
         }
     }
-}
 
-impl Smap {
     /// The first line by which smap-lookup is asked whether a recipient exists.
     #[must_use]
     pub fn asks_of_recipients(&self) -> Option<&Located<Line>> {
