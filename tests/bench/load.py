@@ -147,8 +147,9 @@ def converse(client, lines, text, wanted):
         raise Failed(f"after {text[:60]!r}: {reply!r}")
 
 
-def greeting():
-    """Seconds from connect to 220."""
+def greeting(after=0):
+    """Seconds from connect to 220, of a client that comes so many seconds after the last one."""
+    time.sleep(after)
     begin = time.perf_counter()
     with socket.create_connection((GATEWAY, PORT), timeout=30) as client:
         client.recv(512)

@@ -21,7 +21,7 @@ from load import (
     send,
 )
 from room import USERS
-from servers import LOCAL, RELAYED, SmapAlone
+from servers import LOCAL, RELAYED, Floor, SmapAlone
 
 WRITERS = (1, 10, 50, 100)
 RELAY = [*map(Load, WRITERS), Load(10, each=1)]
@@ -110,26 +110,36 @@ def greetings(lab, kind, _seconds):
         noise = lab.await_quiet()
         p50, p99 = percentiles([greeting() for _ in range(200)])
         yield Row("greeting", "connect to 220", server.name, {"p50": p50, "p99": p99}, noise.cores())
+        noise = lab.await_quiet()
+        p50, p99 = percentiles([greeting(after=0.01) for _ in range(200)])
+        yield Row("greeting", "the same, every 10 ms", server.name, {"p50": p50, "p99": p99}, noise.cores())
         lab.account.await_rest()
         noise = lab.await_quiet()
         p50, p99 = percentiles([message(number, "r@" + RELAYED) for number in range(100)])
         yield Row("greeting", "connect to 250", server.name, {"p50": p50, "p99": p99}, noise.cores())
 
 
+def accepted(lab, kind, writers, seconds):
+    """Messages a second that a server takes and keeps."""
+    os.sync()  # what was removed before is removed
+    with closing(kind(lab)) as server:
+        load = Load(writers)
+        warm = send(load.warm_up(), 1, "warm", ["r@" + RELAYED], at_most=600)["sent"]
+        sent = send(load, seconds, "load", ["r@" + RELAYED])
+        if (spooled := server.spooled()) != warm + sent["sent"]:
+            raise Failed(f"{warm + sent['sent']} were accepted and {spooled} are in the spool")
+    return sent["sent"] / (sent["end"] - sent["begin"])
+
+
 def disk(lab, _kind, seconds):
-    """smap without smapd, beside a loop that only writes and syncs, with as many writers."""
+    """smap without smapd, beside loops that only write and sync, with as many writers: one is fed by the source."""
     for writers in WRITERS:
         noise = lab.await_quiet()
         loop = bare(os.path.join(lab.disk, "bare"), writers, seconds)
-        with closing(SmapAlone(lab)) as server:
-            load = Load(writers)
-            warm = send(load.warm_up(), 1, "warm", ["r@" + RELAYED], at_most=600)["sent"]
-            sent = send(load, seconds, "load", ["r@" + RELAYED])
-            count = sent["sent"]
-            if (spooled := server.spooled()) != warm + count:
-                raise Failed(f"{warm + count} were accepted and {spooled} are in the spool")
-        rate = count / (sent["end"] - sent["begin"])
-        values = {"bare": loop, "accepted": rate, "share": rate / loop * 100}
+        floor = accepted(lab, Floor, writers, seconds)
+        rate = accepted(lab, SmapAlone, writers, seconds)
+        shares = {"share": rate / loop * 100, "floor share": rate / floor * 100}
+        values = {"bare": loop, "floor": floor, "accepted": rate} | shares
         yield Row("disk", f"{writers} at a time", "smap", values, noise.cores())
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """smap beside Postfix, Exim and OpenSMTPD: what they relay, deliver and cost, on one disk in one run.
 
-    cargo build --release && tests/bench/peers.py [--peers smap,...] [--tests relay,...] [--repeat N]
+    cargo build --release --bins --examples && tests/bench/peers.py [--peers smap,...] [--tests relay,...] [--repeat N]
 
 For root. `.ci/install` gets the others; SMAP_PEERS says where Exim and OpenSMTPD are (target/peers). The servers take
 turns, each on queues of its own; every 250 of theirs is for a message that they have synced. A load is timed to its
@@ -19,7 +19,7 @@ import lab
 import measures
 import report
 from machine import head, output
-from servers import KINDS
+from servers import KINDS, Floor
 
 
 def names(of):
@@ -45,9 +45,10 @@ def arguments():
     chosen = parser.parse_args()
     if os.getuid() != 0:
         sys.exit("peers: only root can start mail servers and make a disk")
-    for name in chosen.peers:
-        if not os.access(KINDS[name].program(), os.X_OK):
-            sys.exit(f"peers: {KINDS[name].program()} is not there; .ci/install gets what is not smap's own")
+    needed = [KINDS[name] for name in chosen.peers] + [Floor] * ("disk" in chosen.tests)
+    for program in (kind.program() for kind in needed):
+        if not os.access(program, os.X_OK):
+            sys.exit(f"peers: {program} is not there; .ci/install gets what is not smap's own")
     return chosen
 
 

@@ -27,8 +27,10 @@ COLUMNS = {
     "greeting": [("p50", "ms, half of them", 2), ("p99", "ms, 99 of 100", 2)],
     "disk": [
         ("bare", "files a second that a bare loop creates, writes and syncs", 0),
+        ("floor", "the same, of messages that the source sends to it by SMTP, and nothing else (floor.rs)", 0),
         ("accepted", "messages a second that smap accepts", 0),
         ("share", "the same, % of the bare loop", 0),
+        ("floor share", "the same, % of floor.rs", 0),
     ],
 }
 

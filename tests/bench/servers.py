@@ -63,6 +63,23 @@ class SmapAlone(Smap):
     first = "smapd --once"
 
 
+class Floor(Server):
+    """No mail server: it says yes to all, and creates, writes and syncs a file for each message."""
+
+    name = "floor"
+
+    @staticmethod
+    def program():
+        return os.path.join(BIN, "examples", "floor")
+
+    def prepare(self):
+        self.make("var/spool/floor")
+        return [self.program(), f"{GATEWAY}:{PORT}", "/var/spool/floor"]
+
+    def spooled(self):
+        return len(os.listdir(self.path("var/spool/floor")))
+
+
 class Postfix(Server):
     """Postfix, as it is installed."""
 
