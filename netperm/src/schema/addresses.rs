@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use super::named;
+use super::values::named;
 use crate::table::Words;
 
 /// `our-address ADDRESS...`

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use smap_common::lookup::DEFAULT_SOCKET;
 
-use super::{Account, DAY, HOUR, duration, folder, named};
+use super::Account;
+use super::values::{DAY, HOUR, duration, folder, named};
 use crate::place::Located;
 use crate::table::Words;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use smap_common::address::Domain;
 
-use super::named;
+use super::values::named;
 use crate::domains::DomainPattern;
 use crate::table::{Words, Written, word};
 

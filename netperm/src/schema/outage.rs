@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::named;
+use super::values::named;
 use crate::nearest;
 use crate::table::word;
 
