@@ -1,5 +1,7 @@
 use super::quote::MOST_HEADER;
+use super::text::{LONGEST_LINE, host_of};
 use super::*;
+use crate::content::date;
 use crate::samples::{ENVELOPE, message};
 use smap_common::spool::Outcome;
 

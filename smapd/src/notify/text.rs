@@ -1,214 +1,42 @@
-//! Delivery status notifications: what a sender is told of mail that is late or lost.
+//! What stands in a notification, before what goes back: a part for people and one for programs.
 //!
-//! Decides who is told, of what, and how much of the message goes back (RFC 3461, RFC 3464; RFC 6533 where
-//! there is UTF-8 in it). Trusts the envelope, whose parts only their parsers make; neither the message nor a
-//! word of another host. Guarantees that such a word never begins a line, that no line of ours is longer than
-//! RFC 5322 section 2.1.1 allows, and that what goes back is bounded.
-#![deny(clippy::disallowed_methods)]
+//! Guarantees that another host's word never begins a line, and that no line of ours is too long.
 
-use std::io;
-
-use smap_common::address::{Address, Domain, ReversePath};
-use smap_common::clock::Timestamp;
-use smap_common::envelope::{Envelope, Origin};
-use smap_common::smtp::command::{BodyType, Mail, MailParameters, Recipient};
-use smap_common::smtp::dsn::{Notify, Return};
-use smap_common::spool::{Mark, Message, QueueId};
+use smap_common::address::Domain;
+use smap_common::envelope::Envelope;
+use smap_common::smtp::command::Recipient;
+use smap_common::spool::Mark;
 use smap_common::status::Status;
 
-use self::quote::{Quote, header};
+use super::quote::Quote;
+use super::{Kind, Notice, addressee};
 use crate::content::date;
 
-mod quote;
-#[cfg(test)]
-mod tests;
-
-/// A whole message goes back up to this size, where the sender did not say (octets).
-const SMALL: u64 = 64 * 1024;
-/// A whole message goes back up to this size, where the sender asked for it (octets).
-const MOST: u64 = 1024 * 1024;
 /// Where lines are folded (columns).
 const COLUMNS: usize = 76;
 /// Most octets of another host's words.
 const MOST_WORDS: usize = 512;
 /// Longest line of a message, without its end (RFC 5322 section 2.1.1).
-const LONGEST_LINE: usize = 998;
+pub(super) const LONGEST_LINE: usize = 998;
 
-const _: () = assert!(SMALL <= MOST && COLUMNS + MOST_WORDS < LONGEST_LINE);
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It was not delivered, and will not be.
-    Failed,
-    /// It is where it belongs.
-    Delivered,
-    /// It went on to somebody who tells nothing.
-    Relayed,
-    /// It went on to all whom its recipient stands for.
-    Expanded,
-    /// It was not delivered yet.
-    Delayed {
-        /// When it is given up.
-        until: Timestamp,
-    },
-}
-
-impl Kind {
-    /// Whether the sender wants to hear of this kind about a recipient (RFC 3461 section 4.1).
-    #[must_use]
-    pub fn is_wanted(self, notify: Notify) -> bool {
-        match self {
-            Self::Failed => notify.on_failure(),
-            Self::Delivered | Self::Relayed | Self::Expanded => notify.on_success(),
-            Self::Delayed { .. } => notify.on_delay(),
-        }
-    }
-}
-
-/// Who is told. A notification has no sender, so none is ever answered by another (RFC 5321 section 6.1).
-#[must_use]
-pub fn addressee(original: &Envelope) -> Option<&Address> {
-    original.mail.sender.address()
-}
-
-/// How much of the message goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Returned {
-    /// Its header.
-    Headers,
-    /// All of it.
-    Full,
-}
-
-impl Returned {
-    /// RFC 3461 section 6.2: as the sender said; as is usual where he did not. `length` is that of the message.
-    #[must_use]
-    pub fn decide(kind: Kind, said: Option<Return>, length: u64) -> Self {
-        match (kind, said) {
-            (Kind::Failed, None) if length <= SMALL => Self::Full,
-            (Kind::Failed, Some(Return::Full)) if length <= MOST => Self::Full,
-            (Kind::Failed | Kind::Delivered | Kind::Relayed | Kind::Expanded | Kind::Delayed { .. }, _) => {
-                Self::Headers
-            }
-        }
-    }
-}
-
-/// What a notification is made from.
-#[derive(Debug)]
-pub struct Notice<'a> {
-    /// What happened.
-    pub kind: Kind,
-    /// To what.
-    pub original: &'a Message,
-    /// Who is told: the [`addressee`], or the owner of a list.
-    pub to: &'a Address,
-    /// It is the owner of a list: what the sender has wished for is nothing to him (RFC 3461 section 5.2.7.3).
-    pub for_owner: bool,
-    /// For whom it happened, each with its last mark; those whose [`Notify`] wants it.
-    pub recipients: Vec<(&'a Recipient, &'a Mark)>,
-    /// The id of the notification. Made after the message came in, so that nothing in that can hold the
-    /// boundary, which is made from it.
-    pub id: QueueId,
-    /// Our name.
-    pub hostname: &'a Domain,
-    /// The time.
-    pub now: Timestamp,
-}
-
-/// A notification, to be stored under its envelope.
-#[derive(Debug)]
-pub struct Report<'a> {
-    envelope: Envelope,
-    head: String,
-    quote: Quote<'a>,
-    tail: String,
-}
-
-impl Report<'_> {
-    /// From nobody, to the sender, with the extensions that its content needs. Nobody is to be told of it
-    /// (RFC 3461 section 5.2.1).
-    #[must_use]
-    pub fn envelope(&self) -> &Envelope {
-        &self.envelope
-    }
-
-    /// Gives the whole message, CRLF lines, to `sink` in pieces.
-    ///
-    /// # Errors
-    /// The original cannot be read, or `sink` fails.
-    pub fn write_to(&self, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        sink(self.head.as_bytes())?;
-        match &self.quote {
-            Quote::Header(header) => sink(header)?,
-            Quote::Full(body) => body.for_each(&mut sink)?,
-        }
-        sink(self.tail.as_bytes())
-    }
-}
-
-impl<'a> Notice<'a> {
-    /// The notification.
-    ///
-    /// # Errors
-    /// The original cannot be read.
-    pub fn report(&self) -> io::Result<Report<'a>> {
-        let Message { envelope: original, body } = self.original;
-        let header = header(body)?;
-        let utf8 = self.has_utf8_address() || (original.mail.parameters.smtputf8 && !header.is_ascii());
-        let wished = original.mail.parameters.ret.filter(|_| !self.for_owner);
-        let quote = match Returned::decide(self.kind, wished, body.length()) {
-            Returned::Full => Quote::Full(body),
-            Returned::Headers => Quote::Header(header),
-        };
-        let text = Text { notice: self, utf8, eight_bit: !quote.is_ascii()? };
-        let needs_eight_bit = utf8 || text.eight_bit;
-        let parameters = MailParameters {
-            body: needs_eight_bit.then_some(BodyType::EightBitMime),
-            smtputf8: utf8,
-            ..MailParameters::default()
-        };
-        let recipient = Recipient { address: self.to.clone(), notify: Notify::Never, original: None };
-        let head = [text.header(), text.for_people(), text.for_programs(), text.before_quote(&quote)];
-        Ok(Report {
-            envelope: Envelope {
-                id: self.id,
-                arrived: self.now,
-                origin: Origin::default(),
-                mail: Mail { sender: ReversePath::Null, parameters },
-                recipients: vec![recipient],
-            },
-            head: head.concat(),
-            quote,
-            tail: format!("\r\n--{}--\r\n", text.boundary()),
-        })
-    }
-
-    /// Whether an address stands in it that is not ASCII.
-    fn has_utf8_address(&self) -> bool {
-        let ascii_name = self.hostname.name().is_none_or(str::is_ascii);
-        let ascii = ascii_name && self.to.is_ascii();
-        !ascii || self.recipients.iter().any(|(recipient, _)| !recipient.address.is_ascii())
-    }
-}
+const _: () = assert!(COLUMNS + MOST_WORDS < LONGEST_LINE);
 
 /// Everything that is said, each part behind its boundary.
-struct Text<'n, 'a> {
-    notice: &'n Notice<'a>,
+pub(super) struct Text<'n, 'a> {
+    pub(super) notice: &'n Notice<'a>,
     /// RFC 6533.
-    utf8: bool,
+    pub(super) utf8: bool,
     /// What goes back is not ASCII.
-    eight_bit: bool,
+    pub(super) eight_bit: bool,
 }
 
 impl Text<'_, '_> {
     /// The `=` keeps it apart from quoted-printable and base64 text too.
-    fn boundary(&self) -> String {
+    pub(super) fn boundary(&self) -> String {
         format!("=_{}", self.notice.id)
     }
 
-    fn header(&self) -> String {
+    pub(super) fn header(&self) -> String {
         let Notice { kind, to, id, hostname, now, for_owner, .. } = self.notice;
         let subject = match kind {
             Kind::Failed if *for_owner => "A message to your list could not be delivered",
@@ -246,7 +74,7 @@ impl Text<'_, '_> {
         )
     }
 
-    fn for_people(&self) -> String {
+    pub(super) fn for_people(&self) -> String {
         let charset = if self.utf8 { "text/plain; charset=utf-8" } else { "text/plain; charset=us-ascii" };
         let mut text = self.part("Notification", charset, self.utf8);
         let paragraph = |words: &str| folded("", "", words) + "\r\n";
@@ -320,7 +148,7 @@ impl Text<'_, '_> {
         }
     }
 
-    fn for_programs(&self) -> String {
+    pub(super) fn for_programs(&self) -> String {
         let Notice { hostname, original, recipients, for_owner, .. } = self.notice;
         let content_type =
             if self.utf8 { "message/global-delivery-status" } else { "message/delivery-status" };
@@ -369,7 +197,7 @@ impl Text<'_, '_> {
         }
     }
 
-    fn before_quote(&self, quote: &Quote<'_>) -> String {
+    pub(super) fn before_quote(&self, quote: &Quote<'_>) -> String {
         let (description, content_type) = match (quote, self.utf8) {
             (Quote::Full(_), false) => ("Undelivered message", "message/rfc822"),
             (Quote::Full(_), true) => ("Undelivered message", "message/global"),
@@ -427,7 +255,7 @@ fn folded(first: &str, indent: &str, words: &str) -> String {
 }
 
 /// The host in `HOST[ADDRESS]:PORT`; its address where it has no name.
-fn host_of(relay: &str) -> Option<Domain> {
+pub(super) fn host_of(relay: &str) -> Option<Domain> {
     if relay.contains('/') {
         return None;
     }
