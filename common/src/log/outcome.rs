@@ -1,6 +1,7 @@
 //! The lines of what another host, or we, said of a recipient.
 
-use super::{Escaped, Event, Quoted};
+use super::Event;
+use super::escape::{Escaped, Quoted};
 
 impl Event<'_> {
     /// The line of a delivery or a call-out.

@@ -4,8 +4,7 @@
 //! nothing that a client or a server sends can forge a line or a field. One event is one line of less than
 //! 2 KB; a list of recipients that is longer continues on lines with the same id.
 
-use std::fmt::{self, Display, Write as _};
-use std::net::SocketAddr;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use log::Level;
@@ -17,11 +16,15 @@ use crate::spool::QueueId;
 use crate::status::Status;
 
 mod backend;
+mod escape;
 mod outcome;
+mod parties;
 #[cfg(test)]
 mod tests;
 
 pub use self::backend::{Target, init, reopened, settle};
+use self::escape::{Escaped, Plain, Quoted};
+pub use self::parties::{Host, HostName, Tls};
 
 /// Longest line that goes into the log, in octets.
 const MAX_LINE: usize = 2000;
@@ -213,108 +216,6 @@ pub enum Event<'a> {
     },
 }
 
-/// What a connection was encrypted with.
-#[derive(Clone, Copy)]
-pub struct Tls<'a> {
-    /// As `TLSv1.3`.
-    pub version: &'a str,
-    /// The cipher suite.
-    pub cipher: &'a str,
-    /// `OK`, `FAIL` or `NO`, of the certificate.
-    pub verify: &'a dyn Display,
-}
-
-impl Display for Tls<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, cipher, verify } = self;
-        write!(f, "tls={} cipher={} verify={}", Escaped(version), Escaped(cipher), Escaped(verify))
-    }
-}
-
-/// What is known of a client's name.
-#[derive(Debug, Clone, Copy)]
-pub enum HostName<'a> {
-    /// Nobody has asked.
-    NotAsked,
-    /// It has none that is confirmed.
-    None,
-    /// It could not be looked up.
-    Failed,
-    /// It is confirmed.
-    Known(&'a HeloName),
-}
-
-/// A client's name and address: `NAME/ADDRESS`, the name `unknown` unless it was confirmed.
-#[derive(Debug, Clone, Copy)]
-pub struct Host<'a> {
-    /// The name.
-    pub name: HostName<'a>,
-    /// The socket; none where the session has none.
-    pub client: Option<SocketAddr>,
-}
-
-impl Display for Host<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name {
-            HostName::Known(name) => write!(f, "{}/", Escaped(name))?,
-            HostName::NotAsked | HostName::None | HostName::Failed => f.write_str("unknown/")?,
-        }
-        match self.client {
-            Some(client) => write!(f, "{}", client.ip()),
-            None => f.write_str("local"),
-        }
-    }
-}
-
-impl Host<'_> {
-    /// Why it has no name, where one was asked for: a field of its own.
-    fn without_name(&self) -> &'static str {
-        match self.name {
-            HostName::NotAsked | HostName::Known(_) => "",
-            HostName::None => " name=none",
-            HostName::Failed => " name=failed",
-        }
-    }
-}
-
-/// A value without quotes: everything that separates fields or lines is written as `\xNN`.
-struct Escaped<T>(T);
-
-/// A value in quotes: everything that could end it or the line is written as `\xNN`.
-struct Quoted<T>(T);
-
-impl<T: Display> Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaper { out: f, special: " \"\\,=" }, "{}", self.0)
-    }
-}
-
-impl<T: Display> Display for Quoted<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"")?;
-        write!(Escaper { out: &mut *f, special: "\"\\" }, "{}", self.0)?;
-        f.write_str("\"")
-    }
-}
-
-struct Escaper<W> {
-    out: W,
-    special: &'static str,
-}
-
-impl<W: fmt::Write> fmt::Write for Escaper<W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|c| {
-            if c.is_control() || self.special.contains(c) || matches!(c, '\u{2028}' | '\u{2029}') {
-                let mut octets = [0; 4];
-                c.encode_utf8(&mut octets).bytes().try_for_each(|octet| write!(self.out, "\\x{octet:02x}"))
-            } else {
-                self.out.write_char(c)
-            }
-        })
-    }
-}
-
 impl Event<'_> {
     /// Writes the event to the log.
     pub fn log(&self) {
@@ -430,13 +331,4 @@ fn with_rules(line: &str, rules: &[&str]) -> String {
     let shown = rules.iter().take(if is_one { 1 } else { rules.len() });
     let shown: Vec<String> = shown.map(|rule| Escaped(rule).to_string()).collect();
     format!("{line} rule={}", shown.join(","))
-}
-
-/// A sentence of our own: only line ends and controls are escaped.
-struct Plain<T>(T);
-
-impl<T: Display> Display for Plain<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaper { out: f, special: "" }, "{}", self.0)
-    }
 }
