@@ -171,6 +171,12 @@ impl Checker {
         }
     }
 
+    /// The first fault so far, whatever follows; what a CR at the end is, is not known.
+    #[must_use]
+    pub fn fault(&self) -> Option<LineFault> {
+        self.fault
+    }
+
     /// The first fault of a message that ends here; a CR at the very end is one.
     #[must_use]
     pub fn fault_at_end(&self) -> Option<LineFault> {

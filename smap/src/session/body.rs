@@ -163,9 +163,15 @@ impl Body {
         self.limit.saturating_mul(2).saturating_add(64 * 1024)
     }
 
-    /// Whether it is already known that the message will be refused; what a CR at the end of a chunk is, is not.
+    /// Whether it is already known that the message will be refused: nothing more of it goes into the spool, where a
+    /// bare LF could be taken for the beginning of its END record.
     fn is_refused(&self) -> bool {
-        self.octets > self.limit || self.received.count() > MAX_RECEIVED
+        let faulty = match &self.frame {
+            // It gives nothing more by itself.
+            Frame::Dot(_) => false,
+            Frame::Chunks { checker, .. } => checker.fault().is_some(),
+        };
+        faulty || self.octets > self.limit || self.received.count() > MAX_RECEIVED
     }
 
     /// Why the message that has ended is refused, if it is.

@@ -66,6 +66,18 @@ fn a_chunk_that_makes_the_message_too_big_is_refused_at_its_end() {
 }
 
 #[test]
+fn a_chunk_with_a_bare_line_feed_is_refused_at_its_end_and_goes_nowhere() {
+    let mut body = Body::of_chunk(chunk(12, false), LIMIT);
+    assert_eq!(receive(&mut body, b"abc\n"), Progress::Open);
+    assert_eq!(body.text(), b"");
+    assert_eq!(receive(&mut body, b"a line\r\n"), Progress::ChunkEnd(12));
+    assert_eq!(
+        (body.text(), body.fault_so_far()),
+        (b"".as_slice(), Some(BodyFault::Lines(LineFault::BareLf)))
+    );
+}
+
+#[test]
 fn a_message_may_come_over_a_hundred_hops() {
     for (hops, fault) in [(100, None), (101, Some(BodyFault::Loop))] {
         let text = "Received: x\r\n".repeat(hops);
