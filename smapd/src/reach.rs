@@ -4,11 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
+use netperm::aliases::{self, Target};
+use netperm::load;
 use netperm::site::Site;
 use netperm::transport::SMTP_PORT;
 use smap_common::confine::Reach;
 
 use crate::tls;
+
+/// Lists that are looked into for others.
+const MOST_LISTS: usize = 1000;
 
 /// What smapd needs for `site`, which stands in `table`.
 #[must_use]
@@ -21,9 +26,10 @@ pub fn of(site: &Site, table: &Path) -> Reach {
     if site.smapd.relay_host.is_none() {
         ports.push(SMTP_PORT);
     }
+    let lists = lists(site);
     // An editor may put another file in the table's place: its folder is what stays.
     let named = std::iter::once(table).chain(tables(site)).filter_map(Path::parent);
-    let named = named.chain(lists(site).filter_map(Path::parent).filter(|folder| folder.is_dir()));
+    let named = named.chain(lists.iter().filter_map(|list| list.parent()).filter(|folder| folder.is_dir()));
     let of_tls = tls::named(site).filter_map(Path::parent).filter(|folder| folder.is_dir());
     let read = outermost(named.chain(of_tls).map(Path::to_owned).collect());
     let folders = outermost(folders);
@@ -35,7 +41,7 @@ pub fn of(site: &Site, table: &Path) -> Reach {
 /// The tables that are read again with the table that names them: to smap too, whose part of it is judged as well.
 fn tables(site: &Site) -> impl Iterator<Item = &Path> {
     let (smap, smapd) = (&site.smap, &site.smapd);
-    let mailertable = smapd.mailertable.iter().map(|table| table.file());
+    let mailertable = smapd.mailertable.iter().chain(&smap.mailertable).map(|table| table.file());
     let names = smapd.local_host_names.iter().chain(&smap.local_host_names).chain(&smap.relay_domains);
     let access = smap.access.iter().map(|access| access.file());
     let virtual_users = smapd.virtusertable.iter().chain(&smap.virtusertable).map(|table| table.file());
@@ -49,9 +55,23 @@ fn tables(site: &Site) -> impl Iterator<Item = &Path> {
         .chain(users)
 }
 
-/// The lists of aliases.
-fn lists(site: &Site) -> impl Iterator<Item = &Path> {
-    site.smapd.aliases.iter().flat_map(|aliases| aliases.includes())
+/// The lists of aliases, and those that they name in their turn.
+fn lists(site: &Site) -> Vec<PathBuf> {
+    let named = site.smapd.aliases.iter().flat_map(|aliases| aliases.includes());
+    let mut lists: Vec<PathBuf> = named.map(Path::to_owned).collect();
+    let mut next = 0;
+    while let Some(list) = lists.get(next).filter(|_| next < MOST_LISTS) {
+        // One that cannot be read now is said to be so when mail comes for it.
+        let targets = load::included(list).map(|bytes| aliases::included(list, &bytes).0).unwrap_or_default();
+        for target in targets {
+            match target.value {
+                Target::Include(file) if !lists.contains(&file) => lists.push(file),
+                _ => {}
+            }
+        }
+        next += 1;
+    }
+    lists
 }
 
 /// The folder of the files that aliases name.

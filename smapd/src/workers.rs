@@ -24,21 +24,21 @@ pub struct Workers<T> {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts so many threads; each wakes the loop when something is done. When this returns they are all past
+    /// Starts so many threads of that name; each wakes the loop when something is done. When this returns they are all past
     /// what only the start of a thread needs, and can be confined.
     ///
     /// # Errors
     /// The system has no threads left.
-    pub fn start(threads: usize, waker: &Arc<Waker>) -> io::Result<Self> {
+    pub fn start(name: &str, threads: usize, waker: &Arc<Waker>) -> io::Result<Self> {
         let (work, inbox) = channel::<(u64, Work<T>)>();
         let (outbox, done) = channel();
         let inbox = Arc::new(Mutex::new(inbox));
         let begun = Arc::new(Barrier::new(threads + 1));
         let is_over = Arc::new(AtomicBool::new(false));
-        let start = |number| {
+        let start = |_| {
             let (inbox, outbox, waker) = (Arc::clone(&inbox), outbox.clone(), Arc::clone(waker));
             let (begun, is_over) = (Arc::clone(&begun), Arc::clone(&is_over));
-            thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+            thread::Builder::new().name(name.to_owned()).spawn(move || {
                 begun.wait();
                 while serve_one(&inbox, &outbox, &waker, &is_over) {}
             })
@@ -60,15 +60,22 @@ impl<T: Send + 'static> Workers<T> {
     }
 }
 
-impl<T> Drop for Workers<T> {
-    /// Waits for what was begun; nothing else of what waits is begun, because nobody would write down that it was done.
-    fn drop(&mut self) {
+impl<T> Workers<T> {
+    /// Waits for what was begun; what waits is not begun any more, and what comes later neither. Its results are there
+    /// to be taken when this returns.
+    pub fn finish(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.work = None;
         for thread in self.threads.drain(..) {
             // One that has panicked is at its end too.
             let _ended = thread.join();
         }
+    }
+}
+
+impl<T> Drop for Workers<T> {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
@@ -100,7 +107,7 @@ mod tests {
     fn one_worker() -> (Poll, Workers<()>) {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
-        (poll, Workers::start(1, &waker).unwrap())
+        (poll, Workers::start("worker", 1, &waker).unwrap())
     }
 
     #[test]
@@ -120,6 +127,17 @@ mod tests {
         has_begun.recv().unwrap();
         drop(workers);
         assert!(is_done.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn what_came_of_the_last_things_can_be_taken() {
+        let (_poll, mut workers) = one_worker();
+        let (begun, has_begun) = channel();
+        workers.submit(7, move || begun.send(()).unwrap());
+        has_begun.recv().unwrap();
+        workers.finish();
+        assert_eq!(workers.take_done(), Some((7, ())));
+        assert_eq!(workers.take_done(), None);
     }
 
     #[test]

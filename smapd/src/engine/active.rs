@@ -59,7 +59,7 @@ pub(super) struct Active {
     settled: BTreeSet<u32>,
     /// Other recipients with a mark that is not yet written.
     unwritten: BTreeSet<u32>,
-    /// Recipients that were delivered to in this attempt, and that their sender is told of it by us.
+    /// Recipients that have it, and whose sender we have to tell that.
     succeeded: BTreeMap<u32, Kind>,
 }
 
@@ -271,9 +271,9 @@ impl Active {
             _ => Vec::new(),
         };
         let failed = self.wanted(self.failed.iter().copied().collect(), Kind::Failed);
-        let succeeded = std::mem::take(&mut self.succeeded);
         let of_kind = |kind| {
-            let numbers = succeeded.iter().filter(|(_, other)| **other == kind).map(|(number, _)| *number);
+            let succeeded = self.succeeded.iter().filter(|(_, other)| **other == kind);
+            let numbers = succeeded.map(|(number, _)| *number);
             self.wanted(numbers.collect(), kind)
         };
         let (delivered, relayed) = (of_kind(Kind::Delivered), of_kind(Kind::Relayed));
@@ -313,6 +313,11 @@ impl Active {
     pub(super) fn is_double_bounce(&self) -> bool {
         let failed = self.state.marks.values().any(|mark| mark.outcome == Outcome::Failed);
         failed && notify::addressee(self.envelope()).is_none() && self.state.told.is_none()
+    }
+
+    /// Somebody has been told that these have it.
+    pub(super) fn successes_are_told(&mut self, numbers: &[u32]) {
+        self.succeeded.retain(|number, _| !numbers.contains(number));
     }
 
     /// Somebody has been told of these that failed: they may be marked.

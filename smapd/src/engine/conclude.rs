@@ -135,7 +135,9 @@ impl Engine {
                 if let Some(active) = self.active.get_mut(&id) {
                     match kind {
                         Kind::Failed => active.failures_are_told(&numbers, Timestamp::now()),
-                        Kind::Delivered | Kind::Relayed | Kind::Expanded => {}
+                        Kind::Delivered | Kind::Relayed | Kind::Expanded => {
+                            active.successes_are_told(&numbers)
+                        }
                         Kind::Delayed { .. } => active.state.warned = Some(Timestamp::now()),
                     }
                 }
@@ -190,10 +192,13 @@ impl Engine {
 
     /// What could not be written down before is tried once more at the end: whoever was delivered to.
     pub(super) fn save_what_can_be_saved(&mut self) {
-        for (id, mut active) in std::mem::take(&mut self.unsaved) {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        for (id, mut active) in unsaved.into_iter().chain(std::mem::take(&mut self.active)) {
             let marks = active.take_delivered();
-            let saved = open_state(&self.queue, id, &mut active).and_then(|file| file.mark(&marks));
-            match saved {
+            if marks.is_empty() {
+                continue;
+            }
+            match open_state(&self.queue, id, &mut active).and_then(|file| file.mark(&marks)) {
                 Ok(()) => self.sync_soon(active.file),
                 Err(error) => Event::Error { text: &format_args!("id={id} marks are lost: {error}") }.log(),
             }

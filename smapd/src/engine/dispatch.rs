@@ -339,6 +339,26 @@ impl Engine {
         }
     }
 
+    /// Waits for what the threads have begun, and takes what happened to mail by it: nobody may get anything again, or
+    /// be told again, that he was given at the last moment. Nothing new comes of the rest.
+    pub(super) fn await_workers(&mut self) {
+        for workers in [&mut self.workers, &mut self.journal, &mut self.searcher, &mut self.expander] {
+            workers.finish();
+        }
+        while let Some((ticket, done)) = self.workers.take_done().or_else(|| self.journal.take_done()) {
+            match done {
+                Done::Delivered(report) => self.mailbox_over(ticket, &report),
+                Done::Stored(result) => self.stored(ticket, result),
+                Done::Body(_)
+                | Done::Names(_)
+                | Done::Found(_)
+                | Done::Expanded(_)
+                | Done::Recorded(_)
+                | Done::Synced(_) => {}
+            }
+        }
+    }
+
     /// One status speaks for several recipients: each is tried alone before any of them is given up.
     pub(super) fn split(&mut self, ticket: u64) {
         let Some(Ticket::Job { id, job, .. }) = self.tickets.remove(&ticket) else { return };

@@ -1,7 +1,10 @@
 //! What has been written and is not yet durable: marks, renames, removals. Made so in batches.
 
+use std::borrow::Borrow;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smap_common::log::Event;
@@ -21,8 +24,8 @@ const MAX_BATCHES: usize = 2;
 pub(super) struct Unsynced {
     states: Vec<File>,
     since: Option<Instant>,
-    /// Batches that a worker has.
-    under_way: usize,
+    /// The states of the batches that a worker has, the oldest first.
+    under_way: VecDeque<Arc<Vec<File>>>,
 }
 
 impl Unsynced {
@@ -45,12 +48,12 @@ impl Unsynced {
 
     /// Whether the disk does not keep up.
     pub(super) fn is_behind(&self) -> bool {
-        self.under_way >= MAX_BATCHES
+        self.under_way.len() >= MAX_BATCHES
     }
 
     /// A worker has made a batch durable, or could not.
     pub(super) fn synced(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.under_way.pop_front();
     }
 
     /// It could not be done: the next try comes a batch later.
@@ -58,15 +61,18 @@ impl Unsynced {
         self.since = Some(now);
     }
 
-    fn take(&mut self) -> Vec<File> {
+    /// The batch, for a worker.
+    fn hand_over(&mut self) -> Arc<Vec<File>> {
         self.since = None;
-        std::mem::take(&mut self.states)
+        let states = Arc::new(std::mem::take(&mut self.states));
+        self.under_way.push_back(Arc::clone(&states));
+        states
     }
 }
 
 /// Syncs all of them, whatever becomes of one.
-fn sync(states: &[File], folders: &[File]) -> io::Result<()> {
-    let states = states.iter().map(File::sync_data);
+fn sync(states: &[impl Borrow<File>], folders: &[File]) -> io::Result<()> {
+    let states = states.iter().map(|state| state.borrow().sync_data());
     let results: Vec<io::Result<()>> = states.chain(folders.iter().map(File::sync_all)).collect();
     results.into_iter().collect()
 }
@@ -79,8 +85,7 @@ impl Engine {
         }
         match self.queue.folders() {
             Ok(folders) => {
-                let states = self.unsynced.take();
-                self.unsynced.under_way += 1;
+                let states = self.unsynced.hand_over();
                 let ticket = self.ticket(Ticket::Sync);
                 self.journal.submit(ticket, move || Done::Synced(sync(&states, &folders)));
             }
@@ -91,10 +96,14 @@ impl Engine {
         }
     }
 
-    /// Makes the last batch durable before the end.
+    /// Makes everything durable before the end: the last batch, and those that no worker has begun with.
     pub(super) fn sync_at_last(&mut self) {
-        let states = self.unsynced.take();
-        let result = self.queue.folders().and_then(|folders| sync(&states, &folders));
+        self.unsynced.hand_over();
+        let batches = std::mem::take(&mut self.unsynced.under_way);
+        let result = self.queue.folders().and_then(|folders| {
+            let states: Vec<&File> = batches.iter().flat_map(|batch| batch.iter()).collect();
+            sync(&states, &folders)
+        });
         if let Err(error) = result {
             Event::Error { text: &format_args!("the last marks could not be synced: {error}") }.log();
         }

@@ -113,7 +113,11 @@ impl Engine {
             }
         }
         if expansions.is_empty() && active.state.expansions.is_empty() {
-            return self.begin_attempt(active);
+            // An operator may have ordered something while it was found out.
+            if let Some(active) = self.as_ordered(active) {
+                self.begin_attempt(active);
+            }
+            return;
         }
         let id = active.envelope().id;
         if !expansions.is_empty()
@@ -143,11 +147,13 @@ impl Engine {
 
     /// It is durable whom the recipients stand for, or could not be made so.
     pub(super) fn recorded(&mut self, ticket: u64, result: io::Result<()>) {
-        let Some(mut active) = self.take_back(ticket) else { return };
+        let Some(active) = self.take_back(ticket) else { return };
         if let Err(error) = result {
             return self.not_recorded(active, &error);
         }
         log_expansions(active.envelope().id, &active);
+        // Before anybody is told anything of it: nobody has got it yet.
+        let Some(mut active) = self.as_ordered(active) else { return };
         active.expansions_are_durable(Timestamp::now());
         self.begin_attempt(active);
     }

@@ -177,10 +177,10 @@ impl Engine {
         let ours = ourselves(&site, &start.interfaces);
         let relay = Relay::new(ours, limits(&site), tls, registry.try_clone()?, FIRST_CONNECTION);
         Ok(Self {
-            workers: Workers::start(MAILBOX_WORKERS, &waker)?,
-            journal: Workers::start(1, &waker)?,
-            searcher: Workers::start(1, &waker)?,
-            expander: Workers::start(1, &waker)?,
+            workers: Workers::start("mailboxes", MAILBOX_WORKERS, &waker)?,
+            journal: Workers::start("journal", 1, &waker)?,
+            searcher: Workers::start("searcher", 1, &waker)?,
+            expander: Workers::start("expander", 1, &waker)?,
             start,
             masquerade: Masquerade::of(&site.smapd, &site.hostname),
             site: Arc::new(site),
@@ -221,6 +221,7 @@ impl Engine {
         let result = self.open_backlog().and_then(|()| self.turn());
         self.dismiss_operators();
         self.relay.close_idle();
+        self.await_workers();
         self.save_what_can_be_saved();
         self.sync_at_last();
         Event::Said { text: "stopped" }.log();

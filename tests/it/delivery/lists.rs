@@ -7,9 +7,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use smap_tests::needs::Need::Program;
-use smap_tests::post::{MAILBOX_TRACE, Post, folder_of_smapd, without_trace};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use smap_tests::gateway::chmod;
+use smap_tests::needs::Need::{Program, Root};
+use smap_tests::post::{MAILBOX_TRACE, Post, Smapd, folder_of_smapd, without_trace};
 use smap_tests::process::run;
 use smap_tests::sink::{Act, Sink};
 use smap_tests::{eventually, tests};
@@ -33,6 +37,9 @@ tests! {
     a_list_that_is_killed_in_the_middle_reaches_each_once;
     postmaster_leads_to_the_administrator_where_nothing_else_is_said;
     an_operator_sees_who_has_it_and_returns_the_rest: [Program("python3")];
+    what_is_held_before_its_list_is_durable_goes_to_nobody: [Root];
+    a_list_that_a_list_names_may_lie_elsewhere;
+    a_mailertable_of_smap_alone_may_lie_elsewhere;
 }
 
 const FROM: &str = "a@example.com";
@@ -433,4 +440,80 @@ fn an_operator_sees_who_has_it_and_returns_the_rest() {
     ];
     assert_fields(&notice(&post, "a"), &wanted);
     assert_eq!(post.maildir("b").len(), 1);
+}
+
+/// A thread of smapd that does nothing until this is gone.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(smapd: &Smapd, name: &str) -> Self {
+        let tasks = fs::read_dir(format!("/proc/{}/task", smapd.process().pid())).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap());
+        let task =
+            tasks.find(|task| fs::read_to_string(task.path().join("comm")).unwrap().trim_end() == name);
+        let number = task.expect("it has that thread").file_name();
+        let thread = Pid::from_raw(number.to_str().unwrap().parse().unwrap());
+        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(thread).unwrap();
+        let _stopped = waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        Self(thread)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        ptrace::detach(self.0, None).unwrap();
+    }
+}
+
+fn what_is_held_before_its_list_is_durable_goes_to_nobody() {
+    let post = post(&Tables { aliases: "club: b@example.com, c@example.com\n", ..Tables::default() });
+    let smapd = post.smapd();
+    let journal = Stopped::new(&smapd, "journal");
+    let id = post.send(FROM, &["club@gw.example.com"], TEXT);
+    eventually("it is written down", || {
+        let state = fs::read_to_string(post.gateway.layout().queue().join(format!("{id}.state"))).ok()?;
+        state.contains("EXPANDED ").then_some(())
+    });
+    assert_eq!(post.smapctl(&["queue", "hold", &id]).code, 0);
+    drop(journal);
+    eventually("it is held", || {
+        let listed = post.smapctl(&["queue", "list", "--held"]).output;
+        String::from_utf8(listed).unwrap().contains(&id).then_some(())
+    });
+    assert_eq!((post.maildir("b").len(), post.maildir("c").len()), (0, 0));
+    assert_eq!(post.smapctl(&["queue", "release", &id]).code, 0);
+    smapd.removed(&id);
+    assert_eq!((post.maildir("b").len(), post.maildir("c").len()), (1, 1));
+}
+
+fn a_list_that_a_list_names_may_lie_elsewhere() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    chmod(elsewhere.path(), 0o755);
+    let more = elsewhere.path().join("more");
+    fs::write(&more, "c@example.com\n").unwrap();
+    let post = post(&Tables {
+        aliases: "staff: :include:LIST\n",
+        list: &format!("b@example.com\n:include:{}\n", more.display()),
+        ..Tables::default()
+    });
+    let smapd = post.smapd();
+    let id = post.send(FROM, &["staff@gw.example.com"], TEXT);
+    let _line = smapd.outcome(&id, "c@example.com", "sent");
+    smapd.removed(&id);
+}
+
+fn a_mailertable_of_smap_alone_may_lie_elsewhere() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    chmod(elsewhere.path(), 0o755);
+    let mailertable = elsewhere.path().join("mailertable");
+    fs::write(&mailertable, "far.example discard:\n").unwrap();
+    let lines = format!("smap: mailertable {}", mailertable.display());
+    let post = post(&Tables { lines: &lines, ..Tables::default() });
+    let smapd = post.smapd();
+    smapd.process().signal(Signal::SIGHUP);
+    let line = smapd
+        .process()
+        .wait_for_log(|line| line.contains("the table was read again") || line.contains("error: "));
+    assert!(line.contains("the table was read again"), "{line}");
 }

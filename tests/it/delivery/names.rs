@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use smap_tests::dns::Dns;
-use smap_tests::post::{Post, Smapd};
+use smap_tests::needs::Need::Program;
+use smap_tests::post::{Post, Smapd, read_by_python};
 use smap_tests::process::run;
 use smap_tests::sink::Sink;
 use smap_tests::{eventually, programs, tests};
@@ -22,6 +23,7 @@ tests! {
     one_that_listens_may_come_back;
     smapd_starts_one_of_its_own_which_ends_with_it;
     without_its_own_smapd_ends;
+    what_a_mailbox_got_while_smapd_ended_comes_once: [Program("python3")];
     without_the_program_smapd_does_not_start;
 }
 
@@ -132,6 +134,26 @@ fn without_its_own_smapd_ends() {
     let ended = smapd.ended();
     assert_eq!(ended.code, 75, "{ended:?}");
     assert!(ended.log.iter().any(|line| line.contains("smap-lookup is gone")), "{ended:?}");
+}
+
+fn what_a_mailbox_got_while_smapd_ended_comes_once() {
+    let post = Post::new(|folder| {
+        let mail = folder.join("mail").display().to_string();
+        format!("smap, smapd: domain example.com mbox:{mail}/%u.mbox\n")
+    });
+    let (mailbox, lock) = (post.path("mail/m.mbox"), post.path("mail/m.mbox.lock"));
+    fs::write(&lock, "").unwrap();
+    let smapd = post.smapd();
+    let _id = post.send(FROM, &["m@example.com"], "hello");
+    eventually("somebody waits for the lock", || mailbox.exists().then_some(()));
+    let lookup = own_lookup(&smapd);
+    kill(lookup, Signal::SIGKILL).unwrap();
+    eventually("it is gone", || own_lookups(&smapd).is_empty().then_some(()));
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(smapd.ended().code, 75);
+    assert_eq!(post.once().code, 0);
+    assert_eq!(read_by_python("mbox", &mailbox).len(), 1);
+    post.assert_spool_is_empty();
 }
 
 fn without_the_program_smapd_does_not_start() {

@@ -66,6 +66,16 @@ fn the_sender_hears_only_of_what_it_asked_for() {
 }
 
 #[test]
+fn a_success_is_told_until_its_notification_is_stored() {
+    let mut active = active("a@b", &["<c@d> NOTIFY=SUCCESS", "<e@d> NOTIFY=SUCCESS"]);
+    active.report(0, Report::delivered("250 ok"), at(1));
+    active.report(1, Report::delivered("250 ok"), at(1));
+    assert_eq!(active.conclude(&Smapd::default(), at(1)).delivered, [0, 1]);
+    active.successes_are_told(&[0]);
+    assert_eq!(active.conclude(&Smapd::default(), at(2)).delivered, [1]);
+}
+
+#[test]
 fn what_waited_too_long_has_failed() {
     let mut active = active("a@b", &["<c@d>"]);
     active.report(0, deferred(), at(1));
