@@ -9,13 +9,10 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use netperm::expand::{self, Final, Refused, Why};
-use netperm::policy::{Route, route};
+use netperm::expand::{self, Final, Nobody, Outcome, Recipient, administrator};
 use netperm::site::Site;
-use netperm::transport::Transport;
 use smap_common::address::Address;
 use smap_common::spool::{Everyone, Expansion, Member, Target};
-use smap_common::status::Status;
 
 use crate::delivery::Report;
 use crate::plan;
@@ -39,22 +36,14 @@ pub enum Found {
 pub fn may_stand_for_others(site: &Site, recipient: &Address) -> bool {
     let tables = site.smapd.people(&site.hostname);
     let has_tables = tables.virtusertable.is_some() || tables.aliases.is_some();
-    (has_tables && tables.speak_of(recipient)) || administrator(site, recipient).is_some()
-}
-
-/// Who reads mail for the postmaster of this host, where the table says nothing of him (RFC 5321 section 4.5.1).
-fn administrator<'a>(site: &'a Site, recipient: &Address) -> Option<&'a Address> {
-    let is_ours = recipient.domain().is_none_or(|domain| *domain == site.hostname);
-    let administrator = site.smapd.badadmin.as_ref().filter(|_| is_ours && recipient.is_postmaster())?;
-    let leads_nowhere = |to| matches!(route(&site.smapd, &site.hostname, to), Route::Nowhere { .. });
-    (leads_nowhere(recipient) && !leads_nowhere(administrator)).then_some(administrator)
+    let is_administrators = || administrator(&site.smapd, &site.hostname, recipient).is_some();
+    (has_tables && tables.speak_of(recipient)) || is_administrators()
 }
 
 /// Whom a recipient stands for, if no file has to be read for it and they are few.
 #[must_use]
 pub fn at_once(site: &Site, recipient: &Address) -> Option<Found> {
-    let found = expand::at_once(&site.smapd.people(&site.hostname), recipient)?;
-    Some(judge(site, recipient, found))
+    Outcome::at_once(&site.smapd, &site.hostname, recipient).map(found)
 }
 
 /// Whom a recipient stands for.
@@ -63,70 +52,36 @@ pub fn whatever_it_takes(
     recipient: &Address,
     include: &mut dyn FnMut(&Path) -> Result<Vec<u8>, String>,
 ) -> Found {
-    judge(site, recipient, expand::expand(&site.smapd.people(&site.hostname), recipient, include))
+    found(Outcome::of(&site.smapd, &site.hostname, recipient, include))
 }
 
-fn judge(site: &Site, recipient: &Address, found: expand::Expansion) -> Found {
-    let expand::Expansion { recipients, refused } = found;
-    // Nothing is begun with before all of it is known.
-    if let Some(later) = refused.iter().map(report).find(|report| !report.outcome.is_final()) {
-        return Found::Nobody(later);
-    }
-    let Some(first) = recipients.first() else {
-        let nobody = || Report::failed(Status::permanent(1, 1), "nobody stands for this recipient");
-        return Found::Nobody(refused.first().map_or_else(nobody, report));
-    };
-    let rule = first.chain.steps().first().map_or("badadmin".to_owned(), |step| step.place.to_string());
-    let found = recipients.into_iter().map(|found| member(site, found));
-    let refused = refused.iter().map(|one| {
-        let Report { status, reply, .. } = report(one);
-        Member { to: Target::Refused(status, reply), owner: None }
-    });
-    let members: Vec<Member> = found.chain(refused).collect();
-    match members.as_slice() {
-        [Member { to: Target::Mailbox(address), owner: None }] if is_same(site, address, recipient) => {
-            Found::Himself
+fn found(outcome: Outcome) -> Found {
+    match outcome {
+        Outcome::Himself(_) => Found::Himself,
+        Outcome::Others { members, refused } => {
+            let first = members.first().and_then(|first| first.found.chain.steps().first().copied());
+            let rule = first.map_or("badadmin".to_owned(), |step| step.place.to_string());
+            let refused = refused
+                .iter()
+                .map(|one| Member { to: Target::Refused(one.status(), one.reply()), owner: None });
+            Found::Others(members.into_iter().map(member).chain(refused).collect(), rule)
         }
-        _ => Found::Others(members, rule),
+        Outcome::NotNow(Nobody { why, .. }) | Outcome::No(Nobody { why, .. }) => {
+            Found::Nobody(plan::error(why.status(), why.reply()))
+        }
     }
 }
 
-fn is_same(site: &Site, a: &Address, b: &Address) -> bool {
-    let whole = |address: &Address| address.at(address.domain().unwrap_or(&site.hostname).clone());
-    whole(a) == whole(b)
-}
-
-fn member(site: &Site, Final { to, owner, .. }: Final) -> Member {
+fn member(expand::Member { found: Final { to, owner, .. }, .. }: expand::Member) -> Member {
     let to = match to {
-        expand::Recipient::Mailbox(address) => {
-            Target::Mailbox(administrator(site, &address).cloned().unwrap_or(address))
-        }
-        expand::Recipient::Program(program) => {
+        Recipient::Mailbox(address) => Target::Mailbox(address),
+        Recipient::Program(program) => {
             Target::Program(std::iter::once(program.name).chain(program.arguments).collect())
         }
-        expand::Recipient::File(file) => Target::File(file),
-        expand::Recipient::Nobody => Target::Nobody,
+        Recipient::File(file) => Target::File(file),
+        Recipient::Nobody => Target::Nobody,
     };
     Member { to, owner: owner.map(|owner| Arc::clone(&owner)) }
-}
-
-/// What becomes of a branch that leads to nobody, and by which row.
-fn report(Refused { chain, why }: &Refused) -> Report {
-    let status = match why {
-        Why::Error(Transport::Error { status, code, text }) => {
-            return plan::error(*status, format!("{code} {status} {text}"));
-        }
-        Why::Unreadable(_) => Status::transient(3, 0),
-        Why::Error(_) | Why::Bad(_) => Status::permanent(3, 5),
-        Why::NoAddress => Status::permanent(1, 3),
-        Why::Loop(_) | Why::TooDeep => Status::permanent(4, 6),
-        Why::TooMany => Status::permanent(5, 3),
-    };
-    let reply = match chain.steps().last() {
-        Some(step) => format!("{}: {why}", step.place),
-        None => why.to_string(),
-    };
-    plan::error(status, reply)
 }
 
 /// What is to be recorded of what was found: nobody gets a message twice because he stands in two places.

@@ -16,11 +16,15 @@ use smap_common::address::Address;
 use crate::aliases::{self, Program, Target};
 use crate::place::{Located, Place};
 use crate::recipients::Tables;
-use crate::transport::Transport;
 use crate::virtusertable::{self, Meaning};
 
+mod outcome;
+mod refused;
 #[cfg(test)]
 mod tests;
+
+pub use self::outcome::{Member, Nobody, Outcome, administrator};
+pub use self::refused::{Refused, Why};
 
 /// The longest chain of rows.
 pub const MOST_STEPS: usize = 32;
@@ -136,47 +140,6 @@ pub struct Final {
     pub owner: Option<Arc<Address>>,
 }
 
-/// Why a branch ends with nobody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The virtusertable says so: always a [`Transport::Error`].
-    Error(Transport),
-    /// What is made of the address is no address.
-    NoAddress,
-    /// It leads back to this one.
-    Loop(String),
-    /// More than [`MOST_STEPS`].
-    TooDeep,
-    /// More than [`MOST_TARGETS`]: nobody at all is named then.
-    TooMany,
-    /// An included file, or the row of an alias, cannot be read now, and why.
-    Unreadable(String),
-    /// What is wrong with a line of an included file, or with what it names.
-    Bad(String),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(transport) => transport.fmt(f),
-            Self::NoAddress => f.write_str("what the row makes of this recipient is no address"),
-            Self::Loop(key) => write!(f, "this leads back to {key}"),
-            Self::TooDeep => write!(f, "more than {MOST_STEPS} rows lead here"),
-            Self::TooMany => write!(f, "this stands for more than {MOST_TARGETS} recipients"),
-            Self::Unreadable(what) | Self::Bad(what) => f.write_str(what),
-        }
-    }
-}
-
-/// A branch that ends with nobody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// What led to it.
-    pub chain: Chain,
-    /// Why.
-    pub why: Why,
-}
-
 /// Everybody whom a recipient stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expansion {
@@ -196,8 +159,7 @@ pub fn expand(
 }
 
 /// The same where no file has to be read for it and there are only a few; nothing otherwise.
-#[must_use]
-pub fn at_once(tables: &Tables<'_>, recipient: &Address) -> Option<Expansion> {
+fn at_once(tables: &Tables<'_>, recipient: &Address) -> Option<Expansion> {
     let mut reads = false;
     let found = within(FEW, tables, recipient, &mut |_| {
         reads = true;

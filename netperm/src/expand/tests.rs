@@ -204,3 +204,17 @@ fn a_fan_that_doubles_at_each_row_is_looked_at_once() {
     let found = expansion(&format!("list: u0\n{rows}"), &no_file);
     assert!(found.recipients.len() <= 2 && found.refused.is_empty(), "{found:?}");
 }
+
+#[test]
+fn an_administrator_who_stands_in_the_list_of_the_postmaster_is_named_once() {
+    let lines = "smapd: aliases /a\nsmapd: badadmin admin@example.com\n== /a\n";
+    let table = load(&parts(&format!("{lines}list: admin@example.com, postmaster, joe\n"))).unwrap();
+    let (smapd, hostname) = (table.smapd().unwrap().0, "gw.example".parse().unwrap());
+    let found = Outcome::at_once(&smapd, &hostname, &"list@gw.example".parse().unwrap());
+    let Some(Outcome::Others { members, refused }) = found else { panic!("{found:?}") };
+    let to: Vec<String> = members.iter().map(|member| member.found.to.to_string()).collect();
+    assert_eq!(
+        (to, refused),
+        (vec!["<admin@example.com>".to_owned(), "<joe@gw.example>".to_owned()], vec![])
+    );
+}

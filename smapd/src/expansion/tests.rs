@@ -3,6 +3,7 @@
 use std::fs;
 
 use smap_common::envelope::Envelope;
+use smap_common::status::Status;
 
 use super::*;
 
