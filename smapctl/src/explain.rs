@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-use netperm::expand::Recipient;
 use netperm::masquerade::Masquerade;
 use netperm::policy::{self, Facts};
 use netperm::site::Site;
 use netperm::{Client, ClientName};
 use serde::Serialize;
+use smap_common::address::ReversePath;
 use smap_common::exit::Exit;
 
 use crate::arguments::Question;
@@ -42,7 +42,7 @@ pub struct Explanation {
     /// None: neither a `recipients` line nor a virtusertable speaks of him.
     #[serde(skip_serializing_if = "Option::is_none")]
     exists: Option<Stage>,
-    /// None: there is neither a virtusertable nor an alias.
+    /// None: there is neither a virtusertable nor an alias, and he stands for nobody else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     expansion: Vec<Branch>,
     /// None: the sender stays as he is.
@@ -84,18 +84,10 @@ impl Explanation {
         };
         let sender = question.from.as_ref().and_then(|from| from.address());
         let (smap, hostname) = (&site.smap, &site.hostname);
-        let found = people::expanded(site, &question.to);
-        let mailboxes: Vec<_> = match &found {
-            Some(found) => found
-                .recipients
-                .iter()
-                .filter_map(|found| match &found.to {
-                    Recipient::Mailbox(address) => Some(address.clone()),
-                    _ => None,
-                })
-                .collect(),
-            None => vec![question.to.clone()],
-        };
+        let seen = seen_sender(site, &facts);
+        let seen_by = seen.as_ref().or(facts.sender).and_then(ReversePath::address);
+        let outcome = people::outcome(site, &question.to);
+        let mailboxes = people::mailboxes(&outcome, &question.to, seen_by);
         Self {
             client: shown(&question.client),
             helo: question.helo.as_ref().map(ToString::to_string),
@@ -107,13 +99,13 @@ impl Explanation {
             sender: Stage::of(smap, &policy::sender(smap, &facts)),
             recipient: Stage::of(smap, &policy::relay(smap, hostname, &facts, &question.to)),
             exists: people::exists(site, &question.to),
-            expansion: found.map(people::branches).unwrap_or_default(),
-            masquerade: masqueraded(site, &facts),
-            route: mailboxes.into_iter().flat_map(|mailbox| route(site, sender, mailbox)).collect(),
+            expansion: people::branches(site, &outcome, seen_by),
+            masquerade: seen.as_ref().map(ToString::to_string),
+            route: mailboxes.into_iter().flat_map(|(to, from)| route(site, from, to.clone())).collect(),
         }
     }
 
-    /// What smap does with such a recipient, where that is not to take him.
+    /// What is done with such a recipient, where that is not to deliver to somebody.
     fn outcome(&self) -> Option<&'static str> {
         let exists = self.exists.as_ref().map_or("permit", |exists| exists.verdict);
         Some(match [self.connect.verdict, self.sender.verdict, self.recipient.verdict, exists] {
@@ -128,17 +120,17 @@ impl Explanation {
             [_, _, "defer", _] | [.., "defer"] => "smap lets this recipient be tried again later.\n",
             [_, _, "refuse", _] | [.., "refuse"] => "smap refuses this recipient, so smapd never sees it.\n",
             [.., "ask"] => "smap asks smap-lookup whether this recipient exists.\n",
+            _ if self.expansion.iter().any(Branch::is_deferred) => NOBODY_YET,
             _ => return None,
         })
     }
 }
 
 /// What the sender of the envelope becomes, where he does.
-fn masqueraded(site: &Site, facts: &Facts<'_>) -> Option<String> {
+fn seen_sender(site: &Site, facts: &Facts<'_>) -> Option<ReversePath> {
     let sender = facts.sender.filter(|_| policy::may_relay(&site.smap, facts).is_permit())?;
-    let ours = site.smapd.local_host_names.iter().flat_map(|names| names.domains());
-    let changed = Masquerade::new(&site.smapd, &site.hostname, ours).envelope(sender);
-    (changed != *sender).then(|| changed.to_string())
+    let seen = Masquerade::of(&site.smapd, &site.hostname).envelope(sender);
+    (seen != *sender).then_some(seen)
 }
 
 impl fmt::Display for Explanation {
@@ -170,6 +162,10 @@ impl fmt::Display for Explanation {
 }
 
 const SAID_BY_ACCESS: &str = "access";
+const NOBODY_YET: &str = "\
+smapd tries this recipient again later: nobody gets the message before all whom
+he stands for can be found.
+";
 const HOW_TO_SAY_THE_NAME: &str = "\
 smap asks smap-lookup for the client's name. To see what becomes of it then:
 --client NAME/ADDR where it has one, --client unknown/ADDR where it has none,
