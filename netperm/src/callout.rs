@@ -12,13 +12,10 @@ use smap_common::address::{Address, Domain};
 use crate::domains::DomainPattern;
 use crate::fault::Fault;
 use crate::place::Located;
-use crate::policy::{Route, at_home, route};
+use crate::policy::{MOST_LOCAL, Route, at_home, route};
 use crate::recipients::{Line, Source};
 use crate::schema::Smapd;
 use crate::transport::{NextHop, Tls, Transport};
-
-/// How often `local:` may lead on.
-const MAX_LOCAL: usize = 5;
 
 /// Where a recipient is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +81,7 @@ pub fn asks(line: &Line) -> bool {
 /// Nowhere.
 pub fn way<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Result<Way<'a>, Obstacle> {
     let mut address = recipient.clone();
-    for _ in 0..MAX_LOCAL {
+    for _ in 0..MOST_LOCAL {
         let transport = match route(smapd, hostname, &address) {
             Route::Through { transport, .. } => transport,
             Route::Nowhere { reason, .. } => return Err(Obstacle::Nowhere(reason.to_string())),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netperm::aliases::not_written;
-use netperm::policy::{Route, at_home, route};
+use netperm::policy::{MOST_LOCAL, Route, at_home, route};
 use netperm::site::Site;
 use netperm::transport::{
     ArgTemplate, Host, LmtpTarget, Names, NextHop, PathTemplate, SMTP_PORT, Tls, Transport, UnsafeName,
@@ -30,8 +30,6 @@ mod tests;
 
 /// Recipients of one transaction or one run of a program (RFC 5321 section 4.5.3.1.8 lets no server take fewer).
 const MAX_RECIPIENTS: usize = 100;
-/// How often `local:` may lead on.
-const MAX_LOCAL: usize = 5;
 /// How long a program may run unless the transport says otherwise.
 const PROGRAM_DEADLINE: Duration = Duration::from_secs(1000);
 
@@ -246,7 +244,7 @@ pub fn error(status: Status, reply: String) -> Report {
 /// The way of an address.
 fn routed(site: &Site, ours: &Ourselves, sender: &ReversePath, address: &Address) -> Routed {
     let (mut address, mut rule) = (address.clone(), String::new());
-    for _ in 0..MAX_LOCAL {
+    for _ in 0..MOST_LOCAL {
         let transport = match route(&site.smapd, &site.hostname, &address) {
             Route::Through { transport, reason } => {
                 rule = reason.rule();

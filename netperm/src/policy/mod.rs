@@ -20,7 +20,7 @@ pub use self::connect::connect;
 pub use self::reason::{Judged, Reason, RuleSet};
 pub use self::recipient::recipient;
 pub use self::relay::{may_relay, relay};
-pub use self::route::{Route, at_home, route};
+pub use self::route::{MOST_LOCAL, Route, at_home, route};
 pub use self::sender::sender;
 use crate::access::{Search, Tag, Value};
 use crate::hosts::{self, Client, ClientName, Effect, Judgement, Rule};

@@ -10,6 +10,9 @@ use crate::domains;
 use crate::schema::Smapd;
 use crate::transport::{NextHop, Tls, Transport};
 
+/// Most transports that are looked up for one recipient: `local:` leads to the next one, and may lead in a circle.
+pub const MOST_LOCAL: usize = 5;
+
 /// Where mail goes, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]

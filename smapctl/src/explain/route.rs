@@ -9,9 +9,6 @@ use smap_common::address::Address;
 
 use super::stage::passed_domains;
 
-/// More than any chain of `local:` has steps.
-const MOST_STEPS: usize = 10;
-
 /// One step on the way out.
 #[derive(Debug, Serialize)]
 pub(super) struct Step {
@@ -47,7 +44,7 @@ impl Step {
 pub(super) fn route(site: &Site, sender: Option<&Address>, recipient: Address) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut next = Some(recipient);
-    while let Some(recipient) = next.take().filter(|_| steps.len() < MOST_STEPS) {
+    while let Some(recipient) = next.take().filter(|_| steps.len() < policy::MOST_LOCAL) {
         let step = |transport: Option<&Transport>, reason: Reason<'_>, add| Step {
             passed: passed_domains(&site.smapd.domain, reason.place()),
             recipient: format!("<{recipient}>"),
