@@ -48,7 +48,7 @@ impl Site {
     /// Everything that is wrong with the table, or a user that does not exist.
     pub fn load(file: &Path) -> Result<Self, Faults> {
         let resolve = |user: Option<&Named>, group: Option<&Named>| resolve(user, group, Account::resolve);
-        Ok(Self::of(&Table::load(file)?, resolve)?.with_shadow())
+        Self::of(&Table::load(file)?, resolve)
     }
 
     /// The same for a process of one thread that has many children: what looking users up leaves behind, it does
@@ -59,7 +59,7 @@ impl Site {
     pub fn load_for_children(file: &Path) -> Result<Self, Faults> {
         let resolve =
             |user: Option<&Named>, group: Option<&Named>| resolve(user, group, Account::resolve_apart);
-        Ok(Self::of(&Table::load(file)?, resolve)?.with_shadow())
+        Self::of(&Table::load(file)?, resolve)
     }
 
     /// The same for a program that delivers nothing: the files that the table names beside are not read.
@@ -90,7 +90,7 @@ impl Site {
             (&self.smapd.userid, &self.smapd.groupid, &self.smapd_account),
             (&self.lookup.userid, &self.lookup.groupid, &self.lookup_account),
         ];
-        let again = Self::of(&Table::load(file)?, |user, group| {
+        Self::of(&Table::load(file)?, |user, group| {
             let is_same = |a: Option<&Named>, b: Option<&Named>| a.map(|a| &a.value) == b.map(|b| &b.value);
             let same = known.iter().find(|(u, g, _)| is_same(u.as_ref(), user) && is_same(g.as_ref(), group));
             match (same, user) {
@@ -100,12 +100,13 @@ impl Site {
                     Err(Fault::new(&user.place, "a running program keeps its user: start it anew"))
                 }
             }
-        });
-        Ok(again?.with_shadow())
+        })
     }
 
-    /// Reads the other table. What is wrong with that one is said, and keeps nobody from obeying this one.
-    fn with_shadow(mut self) -> Self {
+    /// The same with the other table, for whoever says what that one would say. What is wrong with it keeps nobody
+    /// from obeying this one.
+    #[must_use]
+    pub fn with_shadow(mut self) -> Self {
         let Some(named) = &self.smap.shadow else { return self };
         let shadow = Table::load(&named.value.0).and_then(|table| {
             self.warnings.extend(warnings_of(&table));

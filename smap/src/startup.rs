@@ -74,7 +74,7 @@ impl Prepared {
 
     fn of(table: &Path, site: Result<Site, Faults>) -> Result<Self, NotReady> {
         let lines = |text: String| NotReady(text.lines().map(str::to_owned).collect());
-        let site = site.map_err(|faults| lines(faults.to_string()))?;
+        let site = site.map_err(|faults| lines(faults.to_string()))?.with_shadow();
         site.warnings.iter().for_each(|text| Event::Warning { text }.log());
         if geteuid().is_root() && site.smap_account.is_none() {
             return Err(lines(format!("{}: smap is started as root and has no userid", table.display())));
