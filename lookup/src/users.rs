@@ -36,6 +36,19 @@ pub(crate) struct Users {
     next: AtomicU64,
 }
 
+/// A question's place among those that wait, for as long as somebody asks it: whoever runs out of patience drops it,
+/// wherever it is then.
+struct Waiting<'a> {
+    users: &'a Users,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.users.waiting().remove(&self.id);
+    }
+}
+
 /// Starts the helper. To be called while this process has its user and one thread, before it is confined.
 pub(crate) fn start() -> io::Result<Unread> {
     let helper = Helper::start(live)?;
@@ -55,18 +68,21 @@ impl Users {
         }
         let failed = |why: &str| Err(Failure::Temporary(why.to_owned()));
         let (id, (tell, told)) = (self.next.fetch_add(1, Ordering::Relaxed), oneshot::channel());
-        {
-            let mut waiting = self.waiting();
-            if waiting.len() >= MOST {
-                return failed("too many questions for users are under way");
-            }
-            waiting.insert(id, tell);
-        }
+        let Some(_waiting) = self.wait(id, tell) else {
+            return failed("too many questions for users are under way");
+        };
         let asked = Asked { id, question: Question::User { name: name.to_owned() } };
         if self.link.send(&asked.encode()).await.is_err() {
-            self.waiting().remove(&id);
+            return failed("users cannot be asked for");
         }
         told.await.unwrap_or_else(|_| failed("users cannot be asked for"))
+    }
+
+    /// A place among those that wait, if there is one.
+    fn wait(&self, id: u64, tell: oneshot::Sender<Outcome<String>>) -> Option<Waiting<'_>> {
+        let mut waiting = self.waiting();
+        (waiting.len() < MOST).then(|| waiting.insert(id, tell))?;
+        Some(Waiting { users: self, id })
     }
 
     /// Passes its answers on, until it is gone: why.
@@ -146,7 +162,62 @@ fn can_be_user(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_util::future::{Either, select};
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use tokio::runtime::Builder;
+    use tokio::time::timeout;
+
     use super::*;
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    }
+
+    /// What asks, and the helper's end of its link.
+    fn users() -> (Users, Packets) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        (Users::new(Unread::from(ours).attend().unwrap()), Unread::from(theirs).attend().unwrap())
+    }
+
+    /// Asks, and waits for nothing.
+    async fn give_up(users: &Users, name: &str) {
+        assert!(timeout(Duration::ZERO, users.ask(name)).await.is_err(), "nobody answers");
+    }
+
+    #[test]
+    fn a_question_that_was_given_up_leaves_its_place_though_the_helper_reads_none() {
+        run(async {
+            let (users, _reads_nothing) = users();
+            // More than the link has room for.
+            for _ in 0..500 {
+                give_up(&users, "joe").await;
+            }
+            assert_eq!(users.waiting().len(), 0);
+        });
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_any_more_is_no_harm() {
+        run(async {
+            let (users, helper) = users();
+            give_up(&users, "late").await;
+            for (id, name) in [(0, "late"), (1, "joe")] {
+                let found = Found { records: vec![name.to_owned()], secure: false, ttl: 0 };
+                let answered = Answered { id, answer: Answer::User(Ok(found)) };
+                helper.send(&answered.encode()).await.unwrap();
+            }
+            match select(pin!(users.ask("joe")), pin!(users.listen())).await {
+                Either::Left((outcome, _)) => assert_eq!(outcome.unwrap().records, ["joe"]),
+                Either::Right((error, _)) => panic!("{error}"),
+            }
+            assert_eq!(users.waiting().len(), 0);
+        });
+    }
 
     #[test]
     fn what_no_user_can_be_called_is_not_asked_for() {
