@@ -181,17 +181,6 @@ pub enum Failure {
     Temporary(String),
 }
 
-impl Failure {
-    /// Whether asking again may help.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::NoSuchName | Self::NoRecords => false,
-            Self::Temporary(_) => true,
-        }
-    }
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

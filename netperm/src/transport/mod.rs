@@ -219,21 +219,6 @@ impl Transport {
         Self::Error { status, code, text }
     }
 
-    /// Whether each recipient needs a delivery of his own, because he is part of a path or an argument.
-    #[must_use]
-    pub fn is_per_recipient(&self) -> bool {
-        match self {
-            Self::Maildir(_) | Self::Mbox(_) => true,
-            Self::Pipe { args, .. } => args.iter().any(ArgTemplate::is_per_recipient),
-            Self::Smtp { .. }
-            | Self::Lmtp { .. }
-            | Self::Sendmail { .. }
-            | Self::Local(_)
-            | Self::Error { .. }
-            | Self::Discard => false,
-        }
-    }
-
     /// The folder that its mailboxes lie in, if it has any.
     #[must_use]
     pub fn mailboxes(&self) -> Option<&Path> {

@@ -225,12 +225,6 @@ impl ArgTemplate {
         }
         Ok(argument)
     }
-
-    /// Whether it differs from recipient to recipient.
-    #[must_use]
-    pub fn is_per_recipient(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::User | Piece::Domain))
-    }
 }
 
 impl FromStr for ArgTemplate {

@@ -109,22 +109,6 @@ fn an_error_has_a_status_a_code_of_its_class_and_a_text() {
 }
 
 #[test]
-fn only_what_names_the_recipient_runs_once_for_each() {
-    let cases = [
-        ("pipe:/bin/x -f %s", false),
-        ("pipe:/bin/x -f %s %u", true),
-        ("pipe:/bin/x @%d", true),
-        ("pipe:/bin/x 100%%u", false),
-        ("maildir:/mail/%u/", true),
-        ("smtp:", false),
-        ("sendmail", false),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(read(text).is_per_recipient(), expected, "{text}");
-    }
-}
-
-#[test]
 fn a_transport_is_shown_as_it_may_be_written() {
     let cases = [
         "smtp:",
