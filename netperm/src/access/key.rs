@@ -154,6 +154,17 @@ impl Key {
         let for_clients = matches!(self.tag, None | Some(Tag::Connect));
         for_clients && matches!(self.subject, Subject::Name(_) | Subject::Below(_) | Subject::Literal(_))
     }
+
+    /// Whether RELAY behind it lets clients send to anyone, or everyone send to recipients.
+    pub(crate) fn relays(&self, tag: Tag) -> bool {
+        let is_looked_up = match (tag, &self.subject) {
+            (Tag::Connect | Tag::To, Subject::Name(_) | Subject::Below(_)) => true,
+            (Tag::Connect, subject) => matches!(subject, Subject::Network(_)),
+            (Tag::To, subject) => matches!(subject, Subject::Literal(_) | Subject::Mailbox),
+            (Tag::From, _) => false,
+        };
+        is_looked_up && self.tag.is_none_or(|own| own == tag)
+    }
 }
 
 fn tag(text: &str) -> Result<(Option<Tag>, &str), KeyError> {

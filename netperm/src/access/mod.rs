@@ -131,6 +131,12 @@ impl Access {
         self.map.iter().filter_map(|(key, place, value)| row(key, value).ok().map(|(k, v)| (place, k, v)))
     }
 
+    /// Where the rows stand that let clients send to anyone, or everyone send to recipients; in no order.
+    pub fn relaying(&self, tag: Tag) -> impl Iterator<Item = Place> {
+        let relaying = self.rows().filter(|(.., value)| *value == Value::Relay);
+        relaying.filter(move |(_, key, _)| key.relays(tag)).map(|(place, ..)| place)
+    }
+
     /// Whether a client's name may decide that it may not connect.
     #[must_use]
     pub fn connect_needs_name(&self) -> bool {

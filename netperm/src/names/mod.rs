@@ -17,7 +17,7 @@ use serde::de::{Deserialize, Deserializer};
 use smap_common::address::{AddressError, Domain};
 
 use crate::access::order::{self, Lengths};
-use crate::access::{KeyError, Subject};
+use crate::access::{Key, KeyError, Subject, Tag};
 use crate::fault::Fault;
 use crate::paths;
 use crate::place::Place;
@@ -96,6 +96,15 @@ impl Names {
     /// The domains among them, in no order.
     pub fn domains(&self) -> impl Iterator<Item = Domain> {
         self.lines().filter_map(|(name, _)| name.parse().ok())
+    }
+
+    /// Where the lines of `relay-domains` stand that let clients send to anyone, or everyone send to recipients; in
+    /// no order.
+    pub fn relaying(&self, tag: Tag) -> impl Iterator<Item = Place> {
+        let key = |name: &str| Subject::read(name).map(|subject| Key { tag: None, subject });
+        self.lines()
+            .filter(move |(name, _)| key(name).is_ok_and(|key| key.relays(tag)))
+            .map(|(_, place)| place)
     }
 
     /// Whether domains are among them.

@@ -119,6 +119,12 @@ impl Virtusertable {
         self.map.file()
     }
 
+    /// Where the rows stand that lead to somebody, and not to an error; in no order.
+    pub fn leading(&self) -> impl Iterator<Item = Place> {
+        let leads = |value: &str| matches!(Value::read(value), Ok(Value::Address(_)));
+        self.map.iter().filter(move |(.., value)| leads(value)).map(|(_, place, _)| place)
+    }
+
     /// The row that means an address, if any, and what it makes of it. `home` is the domain of a bare user.
     #[must_use]
     pub fn find(

@@ -14,9 +14,11 @@ use smap_common::address::{Address, Domain};
 use super::{Finding, Level};
 use crate::show::{columns, counted};
 
+mod files;
+
 /// Attributes with sections of their own.
-const SHOWN_ELSEWHERE: [&str; 7] =
-    ["domain", "mailertable", "relay-host", "permit-hosts", "deny-hosts", "permit-relay", "deny-relay"];
+const SHOWN_ELSEWHERE: [&str; 6] =
+    ["domain", "relay-host", "permit-hosts", "deny-hosts", "permit-relay", "deny-relay"];
 
 /// A domain that nobody's table names (RFC 2606): what becomes of mail for the rest of the world.
 const ELSEWHERE: &str = "elsewhere.invalid";
@@ -97,12 +99,7 @@ fn domains(site: &Site) -> Vec<[String; 2]> {
     if first_line(&site.smap.domain, &site.hostname).is_none() {
         rows.push([site.hostname.to_string(), format!("{}, our own name", way(site, &site.hostname))]);
     }
-    if let Some(mailertable) = &site.smapd.mailertable {
-        let count = u64::try_from(mailertable.entries().len()).unwrap_or(u64::MAX);
-        let lines = counted(count, "line", "lines");
-        let place = line_of(&mailertable.place);
-        rows.push([lines, format!("of {} ({place})", mailertable.file().display())]);
-    }
+    rows.extend(files::accepted(site));
     let elsewhere = ELSEWHERE.parse().map(|domain| way(site, &domain)).unwrap_or_default();
     rows.push(["any other".to_owned(), format!("{elsewhere}, refused from strangers")]);
     rows
@@ -136,10 +133,12 @@ fn hosts(site: &Site) -> String {
 
 fn relay(site: &Site) -> String {
     let rules = site.smap.relay.iter().map(|rule| Reason::Rule(RuleSet::Relay, rule)).map(rule);
-    let rows: Vec<[String; 2]> = rules.collect();
-    match rows.is_empty() {
-        true => columns(&[["nobody".to_owned()]]),
-        false => columns(&rows) + &columns(&[["nobody else".to_owned()]]),
+    let (rules, files): (Vec<_>, _) = (rules.collect(), files::relaying(site));
+    let nobody = |who: &str| columns(&[[who.to_owned()]]);
+    match (rules.is_empty(), files.is_empty()) {
+        (true, true) => nobody("nobody"),
+        (false, true) => columns(&rules) + &nobody("nobody else"),
+        (_, false) => columns(&[rules, files].concat()),
     }
 }
 
