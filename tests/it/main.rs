@@ -32,6 +32,7 @@ mod lookup;
 mod model;
 mod names;
 mod oracles;
+mod readme;
 mod recipients;
 mod spares;
 mod starting;
@@ -87,6 +88,7 @@ fn main() {
     trials.extend(dialogues::trials());
     trials.push(greedy::measurement());
     trials.extend(faults::trials(&trials));
+    trials.push(readme::trial_of_modules());
     trials.push(hostile::table::trial(trials.iter().map(|trial| trial.name().to_owned()).collect()));
     if !arguments.list {
         programs::build();

@@ -14,3 +14,5 @@ mod golden;
 mod loading;
 #[cfg(test)]
 mod people;
+#[cfg(test)]
+mod samples;
