@@ -12,6 +12,7 @@ use crate::error::Error;
 
 mod lookup;
 mod machine;
+mod paths;
 mod view;
 
 pub use view::show;

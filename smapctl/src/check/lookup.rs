@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use smap::lookup::Asker;
 use smap_common::account::Account;
 
-use super::{Finding, Level, machine};
+use super::{Finding, Level, paths};
 
 /// How long an answer may take for which no name server is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,5 +75,5 @@ fn is_welcome(site: &Site) -> bool {
 
 fn may_ask(site: &Site) -> bool {
     let smap = site.smap_account.clone().unwrap_or_else(Account::current);
-    site.lookup.socket.metadata().is_ok_and(|facts: Metadata| machine::may_connect(&facts, &smap))
+    site.lookup.socket.metadata().is_ok_and(|facts: Metadata| paths::may_connect(&facts, &smap))
 }
