@@ -19,17 +19,18 @@ const SEARCH: u32 = 0o1;
 
 /// All of them.
 pub(super) fn findings(site: &Site, smapd: &Account) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let safe_programs = site.smapd.safe_programs.iter().map(|folder| &folder.value.0);
+    let mut findings: Vec<Finding> =
+        safe_programs.map(|folder| judge_folder_of_programs(folder, smapd)).collect();
     findings.extend(programs(site).into_iter().map(|program| judge_program(&program, smapd)));
     findings.extend(folders(site).into_iter().map(|folder| judge_folder(&folder, smapd)));
     findings.extend(sockets(site).into_iter().map(|socket| judge_socket(&socket, smapd)));
     findings
 }
 
-/// Every transport that the table names.
+/// The transports that the table names.
 fn transports(site: &Site) -> impl Iterator<Item = &Transport> {
-    let lines = site.smapd.domain.iter().map(|line| &line.transport);
-    lines.chain(site.smapd.relay_host.iter().map(|relay| &relay.value))
+    site.smapd.transports().map(|(_, transport)| transport)
 }
 
 fn programs(site: &Site) -> Vec<PathBuf> {
@@ -37,14 +38,24 @@ fn programs(site: &Site) -> Vec<PathBuf> {
         Transport::Pipe { program, .. } => Some(program.clone()),
         _ => None,
     });
-    unique(site.smapd.sendmail.iter().map(|path| path.0.clone()).chain(piped))
+    let sendmail = site.smapd.sendmail.iter().map(|path| path.0.clone());
+    unique(sendmail.chain(piped).chain(safe_programs(site)))
 }
 
+/// What somebody may run in the folder of the programs that aliases name: whatever else lies there is none of them.
+fn safe_programs(site: &Site) -> Vec<PathBuf> {
+    let folder = site.smapd.safe_programs.iter().filter_map(|folder| folder.value.0.read_dir().ok());
+    let files = folder.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let can_run = |facts: Metadata| facts.is_file() && facts.mode() & 0o111 != 0;
+    let mut programs: Vec<PathBuf> = files.filter(|path| path.metadata().is_ok_and(can_run)).collect();
+    programs.sort();
+    programs
+}
+
+/// The folders that mailboxes lie in, and that of the files that aliases may write.
 fn folders(site: &Site) -> Vec<PathBuf> {
-    unique(transports(site).filter_map(|transport| match transport {
-        Transport::Maildir(path) | Transport::Mbox(path) => Some(path.root().to_owned()),
-        _ => None,
-    }))
+    let mailboxes = transports(site).filter_map(Transport::mailboxes).map(Path::to_owned);
+    unique(mailboxes.chain(site.smapd.safe_files.iter().map(|folder| folder.value.0.clone())))
 }
 
 fn sockets(site: &Site) -> Vec<PathBuf> {
@@ -78,6 +89,24 @@ fn judge_program(path: &Path, smapd: &Account) -> Finding {
             format!("{shown}: others may change this program: chmod go-w {shown}"),
         ),
         Ok(_) => Finding::new(Level::Ok, format!("the program {shown}")),
+    }
+}
+
+fn judge_folder_of_programs(path: &Path, smapd: &Account) -> Finding {
+    let shown = path.display();
+    let error = |what: String| Finding::new(Level::Error, what);
+    match look(path, smapd) {
+        Err(unreachable) => error(unreachable),
+        Ok(facts) if !facts.is_dir() => error(format!("{shown} is not a folder")),
+        Ok(facts) if !may(&facts, smapd, SEARCH) => error(format!(
+            "{shown}: smapd's user (uid {}) may not run what lies here: chmod a+x {shown}",
+            smapd.uid
+        )),
+        Ok(facts) if facts.mode() & 0o022 != 0 => Finding::new(
+            Level::Warning,
+            format!("{shown}: others may put programs here that aliases can name: chmod go-w {shown}"),
+        ),
+        Ok(_) => Finding::new(Level::Ok, format!("the programs in {shown}")),
     }
 }
 

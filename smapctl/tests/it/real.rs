@@ -1,6 +1,7 @@
 //! Tables and spools on the disk of this machine.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use netperm::site::Site;
@@ -167,6 +168,36 @@ fn check_names_programs_and_folders_that_are_missing() {
     assert_eq!(exit, Exit::Config);
     assert!(text.contains("error    /nowhere/deliver does not exist\n"), "{text}");
     assert!(text.contains("error    /nowhere/ does not exist; to make it: install -d -o "), "{text}");
+}
+
+#[test]
+fn check_names_folders_of_aliases_that_are_missing() {
+    let place = Place::new(&format!(
+        "{TABLE}smapd: safe-programs /nowhere/programs\nsmapd: safe-files /nowhere/files\n"
+    ));
+    let (exit, text) = place.check();
+    assert_eq!(exit, Exit::Config);
+    assert!(text.contains("error    /nowhere/programs does not exist\n"), "{text}");
+    assert!(text.contains("error    /nowhere/files does not exist; to make it: install -d -o "), "{text}");
+}
+
+#[test]
+fn check_looks_at_the_programs_that_aliases_may_run_and_at_nothing_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = folder.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let set_mode = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    for (name, mode) in [("filter", 0o755), ("open", 0o777), ("README", 0o666)] {
+        fs::write(programs.join(name), "").unwrap();
+        set_mode(&programs.join(name), mode);
+    }
+    set_mode(&programs, 0o777);
+    let at = programs.display();
+    let (_, text) = Place::new(&format!("{TABLE}smapd: safe-programs {at}\n")).check();
+    assert!(text.contains(&format!("warning  {at}: others may put programs here")), "{text}");
+    assert!(text.contains(&format!("ok       the program {at}/filter\n")), "{text}");
+    assert!(text.contains(&format!("warning  {at}/open: others may change this program")), "{text}");
+    assert!(!text.contains("README"), "{text}");
 }
 
 #[test]
