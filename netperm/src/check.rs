@@ -205,20 +205,26 @@ fn half_told(smap: &Smap, smapd: &Smapd) -> Vec<Note> {
         .collect()
 }
 
-/// Lines of a mailertable that no mail comes to: it says where mail goes, not whose mail is accepted.
+/// Lines of a mailertable that no mail comes to, as far as the table itself can tell: smap is not told of it, and of no
+/// other file that may let mail in.
 fn mailertable_notes(smap: &Smap, smapd: &Smapd, mailertable: &Mailertable) -> Vec<Note> {
     let taker = |lines: &[Located<DomainLine>], pattern: &DomainPattern| {
         let taken = |line: &&Located<DomainLine>| line.patterns.iter().any(|taken| taken.covers(pattern));
         lines.iter().find(taken).map(|line| line.place.clone())
     };
-    let some_may_relay = smap.relay.iter().any(|rule| rule.effect == Effect::Permit);
+    let other_files = smap.access.is_some()
+        || smap.mailertable.is_some()
+        || smap.local_host_names.is_some()
+        || smap.relay_domains.is_some()
+        || smap.virtusertable.is_some();
+    let more_may_come = other_files || smap.relay.iter().any(|rule| rule.effect == Effect::Permit);
     let mut notes = Vec::new();
     for entry in mailertable.entries() {
         let Key::Of(pattern) = &entry.key else { continue };
         if let Some(line) = taker(&smapd.domain, pattern) {
             let text = format!("{pattern} is already taken by {line}, and domain lines come first");
             notes.push(Note::new(&entry.place, text));
-        } else if !some_may_relay && smap.mailertable.is_none() && taker(&smap.domain, pattern).is_none() {
+        } else if !more_may_come && taker(&smap.domain, pattern).is_none() {
             let text = format!(
                 "smap accepts no mail for {pattern}: add a line such as \"smap: domain {pattern} smtp:\", or begin \
                  that of this file with \"smap, smapd:\""

@@ -118,6 +118,8 @@ pub enum Reason<'a> {
     RelayDomain(NameLine),
     /// The domain is one that we take mail for, but its local part names a further host.
     Routed,
+    /// This line names our host name, and this one a further name of ours.
+    OurName(&'a Located<DomainLine>, NameLine),
     /// No line says where mail for this name of ours goes.
     NoLocalTransport(NameLine),
     /// This row of the virtusertable means the recipient.
@@ -147,7 +149,7 @@ impl Reason<'_> {
             Self::Rule(_, rule) | Self::NeedsName(_, rule) | Self::NameFailed(_, rule, _) => {
                 Some(&rule.place)
             }
-            Self::OurDomain(line) | Self::LocalLoop(line) => Some(&line.place),
+            Self::OurDomain(line) | Self::LocalLoop(line) | Self::OurName(line, _) => Some(&line.place),
             Self::Mailertable(entry) => Some(&entry.place),
             Self::RelayHost(relay) => Some(&relay.place),
             Self::Sendmail(program) => Some(&program.place),
@@ -199,7 +201,7 @@ impl Reason<'_> {
             Self::NoRuleMeant(_) => "no-rule-meant",
             Self::NeedsName(..) => "needs-name",
             Self::NameFailed(..) => "name-failed",
-            Self::OurDomain(_) => "domain",
+            Self::OurDomain(_) | Self::OurName(..) => "domain",
             Self::OwnHostname => "own-hostname",
             Self::Postmaster => "postmaster",
             Self::Mailertable(_) => "mailertable",
@@ -241,6 +243,9 @@ impl fmt::Display for Reason<'_> {
                 write!(f, "{}: {} needs the name of the client: {why}", rule.place, rule.show(set.word()))
             }
             Self::OurDomain(line) => write!(f, "{}: domain {}", line.place, line.value),
+            Self::OurName(line, name) => {
+                write!(f, "{}: domain {}; {}: {} is ours too", line.place, line.value, name.place, name.name)
+            }
             Self::OwnHostname => f.write_str("the domain is our own host name"),
             Self::Postmaster => f.write_str("postmaster is always accepted"),
             Self::Mailertable(entry) => write!(f, "{}: mailertable {}", entry.place, entry.value),

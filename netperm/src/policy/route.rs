@@ -63,6 +63,9 @@ pub fn route<'a>(smapd: &'a Smapd, hostname: &Domain, recipient: &Address) -> Ro
         Ok(ours) => ours,
         Err(damaged) => return through(&LATER, Reason::Damaged(damaged)),
     };
+    if let (Some(line), Some(name)) = (domains::first_line(&smapd.domain, hostname), &ours) {
+        return through(&line.transport, Reason::OurName(line, name.clone()));
+    }
     if domain == hostname || ours.is_some() {
         return match (&smapd.sendmail, ours) {
             (Some(program), _) => through(&SENDMAIL, Reason::Sendmail(program)),
