@@ -317,7 +317,9 @@ impl Active {
 
     /// Somebody has been told that these have it.
     pub(super) fn successes_are_told(&mut self, numbers: &[u32]) {
-        self.succeeded.retain(|number, _| !numbers.contains(number));
+        for number in numbers {
+            self.succeeded.remove(number);
+        }
     }
 
     /// Somebody has been told of these that failed: they may be marked.
