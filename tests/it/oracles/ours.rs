@@ -116,7 +116,7 @@ impl<'a> Ours<'a> {
     fn expanded(&self, branches: &Value) -> String {
         let branches = branches.as_array().expect("there is an expansion");
         let one = |branch: &Value| match (text(&branch["kind"]), text(&branch["to"])) {
-            ("refused", _) => "refused".to_owned(),
+            ("refused" | "deferred", _) => "refused".to_owned(),
             ("file", to) => to.replace(&self.folder.path().display().to_string(), FOLDER),
             (_, to) => at_home(self.tables, &to.replace('"', "")),
         };
