@@ -53,12 +53,14 @@ pub(crate) fn asked(listener: &Link) -> io::Result<Option<Link>> {
     }
 }
 
-/// Says that this process waits.
+/// Says that this process waits; the link on which it does. None if the listener has closed its end meanwhile.
 ///
 /// # Errors
-/// The listener is gone.
-pub(crate) fn wait(link: &Link, own: u32) -> io::Result<()> {
-    link.say(own.to_string().as_bytes())
+/// It cannot be said.
+pub(crate) fn wait(link: Link, own: u32) -> io::Result<Option<Link>> {
+    let Err(error) = link.say(own.to_string().as_bytes()) else { return Ok(Some(link)) };
+    link.close();
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(None) } else { Err(error) }
 }
 
 /// What there is of a process that was asked for.
@@ -148,7 +150,7 @@ mod tests {
         let link = ask(&ours).unwrap();
         let made = asked(&template).unwrap().unwrap();
         assert_eq!(answer(&link), Answer::NotYet);
-        wait(&made, 4711).unwrap();
+        let _waits = wait(made, 4711).unwrap().unwrap();
         assert_eq!(answer(&link), Answer::Waits(Pid::from_raw(4711)));
     }
 
@@ -162,6 +164,13 @@ mod tests {
         drop(template);
         assert_eq!([answer(&unheard), answer(&strange)], [Answer::Ended, Answer::Ended]);
         assert!(ask(&ours).is_err());
+    }
+
+    #[test]
+    fn a_process_whose_listener_has_ended_waits_for_nobody() {
+        let (ours, theirs) = Link::pair().unwrap();
+        drop(ours);
+        assert!(wait(theirs, 4711).unwrap().is_none());
     }
 
     #[test]

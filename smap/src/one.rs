@@ -86,13 +86,13 @@ fn confine_and_serve(
 fn make_and_serve(prepared: &Prepared, link: Link) -> Result<Exit, Failed> {
     let listener = link.onto(HANDOVER)?;
     let template = prepared.confine_template()?;
-    // The listener has a new table, or has ended.
-    let Some(link) = made(&template, &listener)? else { return Ok(Exit::Ok) };
+    // The listener has a new table, or has ended; the same below.
+    let Some(link) = made(&template, &listener)? else { Exit::Ok.at_once() };
     let link = link.in_place_of(listener)?;
     let own = std::process::id();
     let confined = template.close()?;
-    handover::wait(&link, own)?;
-    let Some(caller) = handover::receive(link)? else { return Ok(Exit::Ok) };
+    let Some(link) = handover::wait(link, own)? else { Exit::Ok.at_once() };
+    let Some(caller) = handover::receive(link)? else { Exit::Ok.at_once() };
     let mut stream = Plain::told(caller.connection.as_fd(), prepared.site.smap.timeout);
     let client = Who { address: Some(caller.client), greeted: caller.greeted };
     // The end of the process closes the connection.

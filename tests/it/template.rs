@@ -32,6 +32,7 @@ tests! {
     a_new_table_has_a_template_of_its_own;
     a_template_ends_with_a_listener_that_is_killed;
     a_template_that_is_stopped_holds_nobody_up;
+    who_is_made_for_a_listener_that_ends_says_nothing;
 }
 
 fn a_template_has_every_wall() {
@@ -213,4 +214,15 @@ fn a_template_that_is_stopped_holds_nobody_up() {
     clients.iter_mut().for_each(|client| drop(client.mail("hello", "250 ")));
     assert_eq!(gateway.incoming().len(), CLIENTS);
     kill(pid, Signal::SIGCONT).unwrap();
+}
+
+fn who_is_made_for_a_listener_that_ends_says_nothing() {
+    let gateway = Gateway::new("");
+    for _ in 0..20 {
+        let mut listener = gateway.listen();
+        listener.process.signal(Signal::SIGTERM);
+        let ended = listener.process.end();
+        let errors: Vec<&String> = ended.log.iter().filter(|line| line.contains("error: ")).collect();
+        assert!(ended.code == 0 && errors.is_empty(), "{errors:?}");
+    }
 }
