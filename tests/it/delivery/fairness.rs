@@ -194,7 +194,8 @@ fn a_program_that_hangs_delays_no_relayed_mail() {
     let good = Sink::start();
     let post = Post::new(|folder| {
         let program = folder.join("hangs");
-        fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        // Until the test is over and its folder gone.
+        fs::write(&program, "#!/bin/sh\nwhile [ -e \"$0\" ]; do sleep 1; done\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         format!(
             "smap, smapd: domain slow.example pipe:{}\n{}",
