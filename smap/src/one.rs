@@ -100,7 +100,7 @@ fn make_and_serve(prepared: &Prepared, link: Link) -> Result<Exit, Failed> {
 }
 
 /// Makes a process whenever the listener asks for one; in that one it gives its link. None if the listener is gone.
-fn made(template: &Template<'_>, listener: &Link) -> Result<Option<Link>, Failed> {
+fn made(template: &Template, listener: &Link) -> Result<Option<Link>, Failed> {
     while let Some(link) = handover::asked(listener)? {
         match template.fork() {
             Ok(ForkResult::Child) => return Ok(Some(link)),

@@ -182,7 +182,7 @@ impl Prepared {
     ///
     /// # Errors
     /// As of [`Self::confine`].
-    pub(crate) fn confine_template(&self) -> Result<Template<'_>, ConfineError> {
+    pub(crate) fn confine_template(&self) -> Result<Template, ConfineError> {
         Template::confine(&self.plan())
     }
 

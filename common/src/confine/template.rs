@@ -19,29 +19,30 @@ use crate::log;
 
 /// A confined process that may make sessions; and what a session that it has made is yet to do.
 #[derive(Debug)]
-pub struct Template<'a> {
+pub struct Template {
     confined: Confined,
     /// The domain of one session.
     domain: Once,
-    /// The calls of a session.
-    filter: &'a Filter,
+    /// Leaves the calls of a session.
+    filter: Filter,
 }
 
-impl<'a> Template<'a> {
+impl Template {
     /// Confines this process for sessions that it will make, for good. Whoever it is to make them for must be able to
     /// reach it on [`HANDOVER`](super::HANDOVER) by now.
     ///
     /// # Errors
     /// A wall that must be there is not; no session must be made.
-    pub fn confine(plan: &Plan<'a>) -> Result<Self, ConfineError> {
-        let filter = Filter::of(calls::TEMPLATE)?;
+    pub fn confine(plan: &Plan<'_>) -> Result<Self, ConfineError> {
+        let own = Filter::of(calls::TEMPLATE)?;
+        let filter = Filter::against(calls::LAST_DOORS)?;
         let mut missing = walls(plan)?;
         let (Landlocked { abi: landlock, missing: lacking }, domain) =
             files::to_creating_in_twice(plan.incoming)?;
         missing.extend(lacking);
         log::settle();
-        filter.apply()?;
-        Ok(Self { confined: Confined { missing, landlock }, domain, filter: plan.filter })
+        own.apply()?;
+        Ok(Self { confined: Confined { missing, landlock }, domain, filter })
     }
 
     /// Makes a process like this one: a child of this one's parent.
