@@ -27,7 +27,7 @@ tests! {
 }
 
 /// How many are to wait.
-pub(crate) const SPARES: usize = 4;
+pub(crate) const SPARES: usize = 8;
 
 /// Those that wait for a client, as many as there are to be.
 pub(crate) fn waiting(listener: &Listener) -> BTreeSet<Pid> {
@@ -123,7 +123,7 @@ fn a_client_is_served_although_those_that_waited_were_killed() {
     let gateway = Gateway::new("");
     let listener = gateway.listen();
     waiting(&listener).into_iter().for_each(|pid| kill(pid, Signal::SIGKILL).unwrap());
-    let _said = listener.process.wait_for_logs(4, |line| line.contains("died of SIGKILL"));
+    let _said = listener.process.wait_for_logs(SPARES, |line| line.contains("died of SIGKILL"));
     listener.extended_client().mail("hello", "250 ");
     assert_eq!(gateway.incoming().len(), 1);
 }

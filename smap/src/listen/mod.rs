@@ -69,8 +69,7 @@ pub fn run(table: &Path, prepared: Box<Prepared>, addresses: &[SocketAddr]) -> R
         }
     }
     warn_of_missing_answers(&prepared);
-    // How random numbers are had is found out here, once, and not by each session.
-    let _unused = QueueId::generate().map_err(|cause| ListenError(cause.to_string()))?;
+    find_out_for_all().map_err(|cause| ListenError(cause.to_string()))?;
     let server = Listener {
         table,
         prepared,
@@ -92,6 +91,14 @@ fn warn_of_missing_answers(prepared: &Prepared) {
     }
 }
 
+/// What a process finds out when it first needs it is found out here, once, and not by each session: how random numbers
+/// are had, and what the processor can do, each question of which leaves a virtual machine.
+fn find_out_for_all() -> io::Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    let _kept = std::arch::is_x86_feature_detected!("avx2");
+    QueueId::generate().map(drop)
+}
+
 struct Listener<'a> {
     table: &'a Path,
     prepared: Box<Prepared>,
@@ -110,16 +117,17 @@ impl Listener<'_> {
         while !self.is_over() {
             let ready = self.wait()?;
             self.read_signals()?;
-            if ready.is_empty()
-                && self.next_spare().is_some_and(|next| next <= Instant::now())
-                && let Some(link) = self.make_spares()
-            {
-                self.become_child(Child::Template(link));
-            }
+            let is_quiet = ready.is_empty();
             for index in ready {
                 if let Some(caller) = self.accept(index) {
                     self.become_child(Child::Session(caller));
                 }
+            }
+            if self.stopping.is_none()
+                && self.spares.are_due(is_quiet)
+                && let Some(link) = self.make_spares()
+            {
+                self.become_child(Child::Template(link));
             }
         }
         match self.sessions.all() {

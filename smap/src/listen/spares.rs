@@ -9,11 +9,13 @@ use smap_common::log;
 
 use crate::handover::{self, Answer, Caller};
 
-/// How many wait. More would help a burst of more clients, each for the time that a fork takes.
-const SPARES: usize = 4;
-/// When one that was given a client is replaced: after its client has been greeted. To fork at once would keep the
-/// processor from it.
-const GREETING: Duration = Duration::from_millis(1);
+/// How many wait, for clients that come together: who finds none gets a process that is yet to be confined in full.
+const SPARES: usize = 8;
+/// So few are too few for those who may come next: more are asked for at once.
+const FEW: usize = 2;
+/// When those that were given clients are replaced otherwise, several together: after their clients have been greeted.
+/// To fork at once would keep the processor from it.
+const GREETING: Duration = Duration::from_millis(5);
 /// How long there are none after a process has ended by itself: there is a reason, and the log has it.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,11 @@ impl Spares {
     /// Whether what they write to the log goes nowhere: they cannot open it anew.
     pub(super) fn have_old_log(&self) -> bool {
         self.log != log::reopened()
+    }
+
+    /// Whether more are to be made now; that waits until nobody comes, unless there are few.
+    pub(super) fn are_due(&self, is_quiet: bool) -> bool {
+        (is_quiet || self.asked.len() < FEW) && self.next().is_some_and(|next| next <= Instant::now())
     }
 
     pub(super) fn has_template(&self) -> bool {
@@ -88,6 +95,9 @@ impl Spares {
                 Answer::Ended => self.pause(),
                 Answer::Waits(pid) => {
                     let link = self.asked.remove(index);
+                    if self.asked.len() < FEW {
+                        self.next = Instant::now();
+                    }
                     if handover::send(&link, caller, patience).is_ok() {
                         return Some(pid);
                     }
