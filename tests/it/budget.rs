@@ -21,6 +21,7 @@ tests! {
     a_message_in_a_session_keeps_within_its_budget: [Root, Program("strace")];
     a_message_alone_in_its_session_keeps_within_its_budget: [Root, Program("strace")];
     a_message_by_smtp_keeps_within_its_budget: [Root, Program("strace")];
+    an_ordinary_message_goes_out_in_one_piece_with_its_end: [Root, Program("strace")];
     a_message_by_lmtp_keeps_within_its_budget: [Root, Program("strace")];
     a_message_to_a_program_keeps_within_its_budget: [Root, Program("strace")];
     a_message_to_a_maildir_keeps_within_its_budget: [Root, Program("strace")];
@@ -138,41 +139,54 @@ fn pass(post: &Post, messages: u64) -> Calls {
     calls_in(&fs::read_to_string(&trace).unwrap())
 }
 
-fn assert_out_within_budget(what: &str, post: &Post) {
+/// The calls for [`MESSAGES`] messages out.
+fn assert_out_within_budget(what: &str, post: &Post) -> Calls {
     const FEW: u64 = 10;
     let fewer = pass(post, FEW);
     let begun = Instant::now();
     let more = pass(post, FEW + MESSAGES);
     // Two folders, once a second and at the end.
     let batches = 2 * (begun.elapsed().as_secs() + 2);
-    assert_within_budget(what, &difference(&more, &fewer), batches);
+    let calls = difference(&more, &fewer);
+    assert_within_budget(what, &calls, batches);
+    calls
+}
+
+fn by_smtp(port: u16) -> Post {
+    Post::new(|_| format!("smap, smapd: domain example.com smtp:[127.0.0.1]:{port}"))
 }
 
 fn a_message_by_smtp_keeps_within_its_budget() {
     let sink = Sink::start();
-    let port = sink.port();
-    let post = Post::new(|_| format!("smap, smapd: domain example.com smtp:[127.0.0.1]:{port}"));
-    assert_out_within_budget("out by smtp", &post);
+    let _calls = assert_out_within_budget("out by smtp", &by_smtp(sink.port()));
+}
+
+fn an_ordinary_message_goes_out_in_one_piece_with_its_end() {
+    let sink = Sink::start();
+    let calls = assert_out_within_budget("out by smtp", &by_smtp(sink.port()));
+    let pieces = *calls.get("sendto").expect("it is sent by this call");
+    // The envelope, the text; a connection now and then.
+    assert!((2 * MESSAGES..3 * MESSAGES).contains(&pieces), "{calls:?}");
 }
 
 fn a_message_by_lmtp_keeps_within_its_budget() {
     let sink = Sink::lmtp(|_, _| Act::Usual);
     let port = sink.port();
     let post = Post::new(|_| format!("smap, smapd: domain example.com lmtp:127.0.0.1:{port}"));
-    assert_out_within_budget("out by lmtp", &post);
+    let _calls = assert_out_within_budget("out by lmtp", &post);
 }
 
 fn a_message_to_a_program_keeps_within_its_budget() {
     let post = Post::new(|_| "smap, smapd: domain example.com pipe:/bin/true".to_owned());
-    assert_out_within_budget("out to a program", &post);
+    let _calls = assert_out_within_budget("out to a program", &post);
 }
 
 fn a_message_to_a_maildir_keeps_within_its_budget() {
-    assert_out_within_budget("out to a maildir", &Post::with_maildirs(""));
+    let _calls = assert_out_within_budget("out to a maildir", &Post::with_maildirs(""));
 }
 
 fn a_message_to_an_mbox_keeps_within_its_budget() {
     let post =
         Post::new(|folder| format!("smap, smapd: domain example.com mbox:{}/mail/%u", folder.display()));
-    assert_out_within_budget("out to an mbox", &post);
+    let _calls = assert_out_within_budget("out to an mbox", &post);
 }

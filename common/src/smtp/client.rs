@@ -45,7 +45,7 @@ enum State {
     Ready,
     Envelope(Run),
     Text(Run, Stuffer),
-    /// The end of the text is sent.
+    /// The end of the text is said.
     Final(Run),
     /// No recipient was accepted, and the server wanted the text all the same: it got an empty one.
     FinalForNobody(Run),
@@ -101,7 +101,7 @@ impl Session {
         self.heard
     }
 
-    /// What is to be sent.
+    /// What is to be sent; whoever sends it takes it out.
     pub fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
@@ -364,10 +364,14 @@ impl Session {
         Some(Action::Done(run.into_verdicts()))
     }
 
+    /// What is not sent yet never will be.
     fn lost(&mut self, trouble: Trouble) -> Action {
+        let is_all_sent = std::mem::take(&mut self.output).is_empty();
         match std::mem::replace(&mut self.state, State::Over(None)) {
             State::Envelope(run) | State::Text(run, _) => self.lost_in(run, trouble),
-            State::Final(run) => self.lost_at_end(run, trouble),
+            State::Final(run) if is_all_sent => self.lost_at_end(run, trouble),
+            // The end of the text is what is sent last: nobody has it.
+            State::Final(run) => self.lost_in(run, trouble),
             State::FinalForNobody(run) => Action::Done(run.into_verdicts()),
             State::ProbingSender(_) | State::ProbingRecipient => self.lost_in_probe(trouble),
             State::Quitting => Action::Close(None),

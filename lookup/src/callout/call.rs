@@ -110,7 +110,6 @@ impl Call {
         let mut buffer = vec![0; BUFFER];
         loop {
             if self.flush().await.is_err() {
-                self.session.output().clear();
                 self.action = self.session.step(Input::Lost(Trouble::Closed));
             }
             if self.action != Action::Read {

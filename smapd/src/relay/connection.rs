@@ -19,6 +19,8 @@ use crate::tls::{self, Security};
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection is kept for the next message.
 const KEEP_IDLE: Duration = Duration::from_secs(2);
+/// Octets of text that are gathered before they are sent: a message of ordinary size goes out with its end.
+const GATHERED: usize = 16 * 1024;
 
 /// What a connection wants of its owner.
 #[derive(Debug)]
@@ -153,10 +155,10 @@ impl Connection {
     pub(super) fn lose(&mut self, trouble: Trouble) {
         let trouble = self.befalling(trouble);
         self.socket.close(false);
-        self.session.output().clear();
         if !matches!(self.action, Some(Action::Done(_) | Action::Close(_))) {
             self.action = Some(self.session.step(Input::Lost(trouble)));
         }
+        self.session.output().clear();
     }
 
     /// What it was encrypted with, if it was.
@@ -234,9 +236,13 @@ impl Connection {
         }
     }
 
-    /// Whether everything that the session said is sent.
+    /// Whether everything that the session said is sent, but for what goes out with more text.
     fn flush(&mut self) -> io::Result<bool> {
+        let is_text = matches!(self.action, Some(Action::SendText));
         let output = self.session.output();
+        if is_text && output.len() < GATHERED {
+            return Ok(true);
+        }
         while !output.is_empty() {
             match self.socket.write(output) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -245,10 +251,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    output.clear();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
         match self.socket.flush() {

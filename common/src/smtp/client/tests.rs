@@ -166,12 +166,22 @@ fn an_unwilling_server_is_no_fault_of_the_message() {
 
 #[test]
 fn a_connection_lost_after_the_dot_may_have_delivered() {
-    let mut session = ready(Dialect::Smtp, "PIPELINING");
-    session.step(Input::Begin(transaction(&["c@d"])));
-    session.step(Input::Received(b"250 ok\r\n250 ok\r\n354 go\r\n"));
-    session.step(Input::TextEnd);
-    let Action::Done(verdicts) = session.step(Input::Lost(Trouble::Closed)) else { panic!() };
-    assert_eq!((verdicts[0].status.class(), verdicts[0].elsewhere), (Class::Transient, false));
+    for (sent, elsewhere) in [("x\r\n.\r\n", false), ("x\r\n.\r", true), ("", true)] {
+        let mut session = ready(Dialect::Smtp, "PIPELINING");
+        session.step(Input::Begin(transaction(&["c@d"])));
+        said(&mut session);
+        session.step(Input::Received(b"250 ok\r\n250 ok\r\n354 go\r\n"));
+        session.step(Input::Text(b"x\r\n"));
+        session.step(Input::TextEnd);
+        session.output().drain(..sent.len());
+        let Action::Done(verdicts) = session.step(Input::Lost(Trouble::Closed)) else { panic!() };
+        assert_eq!(
+            (verdicts[0].status.class(), verdicts[0].elsewhere),
+            (Class::Transient, elsewhere),
+            "{sent:?}"
+        );
+        assert_eq!(said(&mut session), "");
+    }
 }
 
 /// Whatever the server says or does now, it may have the message: only its 4yz and 5yz say that it has not.
@@ -188,6 +198,7 @@ fn after_the_dot_no_other_host_is_asked() {
         session.step(Input::Begin(transaction(&["c@d", "e@d"])));
         session.step(Input::Received(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"));
         session.step(Input::TextEnd);
+        said(&mut session);
         let Action::Done(verdicts) = session.step(Input::Received(reply.as_bytes())) else {
             panic!("{reply}")
         };
