@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
@@ -15,6 +15,7 @@ use nix::fcntl::{AtFlags, Flock, FlockArg, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::body::{Body, Store};
 use super::draft::{END_LENGTH, end_record};
 use crate::envelope::{BadEnvelope, Envelope, MAX_ENVELOPE};
 use crate::spool::{QueueId, READ};
@@ -24,8 +25,6 @@ mod tests;
 
 /// A file up to this size is read at once and delivered from memory.
 const SMALL: u64 = 64 * 1024;
-/// How much of a larger one is read at a time.
-const CHUNK: usize = 64 * 1024;
 /// A file up to this size is read whatever `maxbytes` says now: it may have been larger when the message came.
 const ALWAYS: u64 = 1 << 30;
 /// What stands around a body, at most.
@@ -106,63 +105,6 @@ pub struct Message {
     pub envelope: Envelope,
     /// Its body.
     pub body: Body,
-}
-
-/// The body of a message: CRLF lines.
-#[derive(Debug)]
-pub struct Body {
-    store: Store,
-    start: u64,
-    length: u64,
-}
-
-#[derive(Debug)]
-enum Store {
-    Memory(Vec<u8>),
-    File(File),
-}
-
-impl Body {
-    /// Its length in octets.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// Reads from `offset` of the body into `buffer`; 0 at its end.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let wanted = left.min(buffer.len());
-        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
-        match &self.store {
-            Store::File(file) => file.read_at(buffer, self.start + offset),
-            Store::Memory(text) => {
-                let from = usize::try_from(self.start + offset).unwrap_or(usize::MAX);
-                text.get(from..).unwrap_or_default().read(buffer)
-            }
-        }
-    }
-
-    /// Gives the body to `each`, in pieces.
-    ///
-    /// # Errors
-    /// The disk fails, the file became shorter than its END record says, or `each` fails.
-    pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut buffer = vec![0; CHUNK.min(usize::try_from(self.length).unwrap_or(CHUNK))];
-        let mut offset = 0;
-        while offset < self.length {
-            let read = self.read_at(offset, &mut buffer)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            each(buffer.get(..read).unwrap_or_default())?;
-            offset += u64::try_from(read).unwrap_or(u64::MAX);
-        }
-        Ok(())
-    }
 }
 
 impl Message {

@@ -54,6 +54,7 @@
 //! many octets and a LF. A kind in small letters that a reader does not know is skipped; any other makes the
 //! file unreadable to it. The last is always `END`, of fixed length, with a checksum of all before it.
 
+mod body;
 mod draft;
 mod expansion;
 mod id;
@@ -65,12 +66,13 @@ mod state;
 
 use nix::fcntl::OFlag;
 
+pub use body::{Body, Header};
 pub use draft::{Committed, Draft, Folder, SpoolFile, StoreError, Void};
 pub use expansion::{Everyone, Expansion, Kind as ExpansionKind, Member, One, Target};
 pub use id::{BadQueueId, QueueId};
 pub use incoming::{Incoming, Locked};
 pub use layout::{Accounts, Layout, LayoutFault};
-pub use message::{Body, Expected, Message, Opened, Poison, remove_unfinished};
+pub use message::{Expected, Message, Opened, Poison, remove_unfinished};
 pub use order::{BadOrder, Order, Ordered};
 pub use state::{Mark, Outcome, QueueState, Record, StateFile, state_name};
 

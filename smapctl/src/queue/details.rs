@@ -239,18 +239,22 @@ impl StandingOrder {
 
 /// The header, and, if it is wanted, the rest.
 fn parts(body: &Body, with_body: bool) -> io::Result<(String, Option<String>)> {
+    let header = body.header(if with_body { usize::MAX } else { MAX_HEADER })?.text;
+    let rest = with_body.then(|| from(body, header.len())).transpose()?;
+    let as_text = |octets: &[u8]| String::from_utf8_lossy(octets).replace("\r\n", "\n");
+    Ok((as_text(&header), rest.map(|rest| as_text(rest.strip_prefix(b"\r\n").unwrap_or(&rest)))))
+}
+
+/// What stands there and behind it.
+fn from(body: &Body, mut skipped: usize) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let most = if with_body { usize::MAX } else { MAX_HEADER };
-    body.for_each(|part| {
-        let room = most.saturating_sub(text.len()).min(part.len());
-        text.extend_from_slice(part.get(..room).unwrap_or_default());
+    body.for_each(|piece| {
+        let (before, rest) = piece.split_at(skipped.min(piece.len()));
+        skipped -= before.len();
+        text.extend_from_slice(rest);
         Ok(())
     })?;
-    let end = text.windows(4).position(|end| end == b"\r\n\r\n").map_or(text.len(), |at| at + 2);
-    let (header, rest) = text.split_at_checked(end).unwrap_or((text.as_slice(), &[]));
-    let rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
-    let as_text = |octets: &[u8]| String::from_utf8_lossy(octets).replace("\r\n", "\n");
-    Ok((as_text(header), with_body.then(|| as_text(rest))))
+    Ok(text)
 }
 
 /// A message for people.

@@ -239,12 +239,16 @@ const STATE: [&str; 6] = [
 ];
 
 fn known(body: bool) -> Details {
+    known_of(TEXT, body)
+}
+
+fn known_of(text: &str, with_body: bool) -> Details {
     let folder = tempfile::tempdir().unwrap();
-    let text = format!("smap 1\nID {}\n{ENVELOPE}", id(1));
-    let (envelope, _) = smap_common::envelope::Envelope::parse(text.as_bytes()).unwrap();
+    let written = format!("smap 1\nID {}\n{ENVELOPE}", id(1));
+    let (envelope, _) = smap_common::envelope::Envelope::parse(written.as_bytes()).unwrap();
     let open = || std::fs::File::open(folder.path()).unwrap();
     let mut draft = Draft::begin(&Incoming::new(open().into()), &envelope).unwrap();
-    draft.write(TEXT.as_bytes()).unwrap();
+    draft.write(text.as_bytes()).unwrap();
     let _committed = draft.commit().unwrap();
     let uid = nix::unistd::geteuid().as_raw();
     let expected = smap_common::spool::Expected { owners: [uid, uid], maxbytes: 1000 };
@@ -252,7 +256,13 @@ fn known(body: bool) -> Details {
     let Opened::Message(message) = found else { panic!("{found:?}") };
     let state: String =
         STATE.iter().map(|line| format!("{:08x} {line}\n", crc32fast::hash(line.as_bytes()))).collect();
-    Details::of(Place::Queue, &message, state.as_bytes(), body).unwrap()
+    Details::of(Place::Queue, &message, state.as_bytes(), with_body).unwrap()
+}
+
+#[test]
+fn a_message_that_begins_with_an_empty_line_has_no_header() {
+    let known = known_of("\r\nA: b\r\n\r\nC\r\n", true);
+    assert_eq!((known.header.as_str(), known.body.as_deref()), ("", Some("A: b\n\nC\n")));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::io;
 
 use netperm::masquerade::Masquerade;
-use smap_common::spool::Body;
+use smap_common::spool::{Body, Header};
 
 /// Octets of a header that are looked at; what follows stays as it is.
 const MOST_HEADER: usize = 1 << 20;
@@ -123,36 +123,13 @@ fn octets(length: usize) -> u64 {
 
 /// The header: whole fields of it, where it is too long.
 fn header(body: &Body) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let most = usize::try_from(body.length()).unwrap_or(MOST_HEADER).min(MOST_HEADER);
-    while text.len() < most {
-        let begun = text.len();
-        text.resize((begun + CHUNK).min(most), 0);
-        let read = body.read_at(octets(begun), text.get_mut(begun..).unwrap_or_default())?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        text.truncate(begun + read);
-        if let Some(end) = end_of(&text, begun) {
-            text.truncate(end);
-            return Ok(text);
-        }
-    }
-    // The last field may go on.
-    let last = fields(&text).last().map_or(0, <[u8]>::len);
-    if text.len() < usize::try_from(body.length()).unwrap_or(usize::MAX) {
+    let Header { mut text, is_whole } = body.header(MOST_HEADER)?;
+    if !is_whole {
+        // The last field may go on.
+        let last = fields(&text).last().map_or(0, <[u8]>::len);
         text.truncate(text.len() - last);
     }
     Ok(text)
-}
-
-/// Where the empty line stands, if it does; what stands before `known` was looked at.
-fn end_of(text: &[u8], known: usize) -> Option<usize> {
-    if text.starts_with(b"\r\n") {
-        return Some(0);
-    }
-    let from = known.saturating_sub(b"\r\n\r".len());
-    memchr::memmem::find(text.get(from..)?, b"\r\n\r\n").map(|at| from + at + b"\r\n".len())
 }
 
 /// Each field with its end, and with its lines (RFC 5322 section 2.2.3).

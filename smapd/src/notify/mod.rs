@@ -15,7 +15,7 @@ use smap_common::smtp::command::{BodyType, Mail, MailParameters, Recipient};
 use smap_common::smtp::dsn::{Notify, Return};
 use smap_common::spool::{Mark, Message, QueueId};
 
-use self::quote::{Quote, header};
+use self::quote::{MOST_HEADER, Quote};
 use self::text::Text;
 
 mod quote;
@@ -149,7 +149,7 @@ impl<'a> Notice<'a> {
     /// The original cannot be read.
     pub fn report(&self) -> io::Result<Report<'a>> {
         let Message { envelope: original, body } = self.original;
-        let header = header(body)?;
+        let header = body.header(MOST_HEADER)?.in_whole_lines().text;
         let utf8 = self.has_utf8_address() || (original.mail.parameters.smtputf8 && !header.is_ascii());
         let wished = original.mail.parameters.ret.filter(|_| !self.for_owner);
         let quote = match Returned::decide(self.kind, wished, body.length()) {

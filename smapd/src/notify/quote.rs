@@ -30,23 +30,3 @@ impl Quote<'_> {
         }
     }
 }
-
-/// The header of a message, with the end of its last line; whole lines of it where it is too long.
-pub(super) fn header(body: &Body) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; MOST_HEADER.min(usize::try_from(body.length()).unwrap_or(MOST_HEADER))];
-    let mut filled = 0;
-    while let Some(rest) = text.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match body.read_at(u64::try_from(filled).unwrap_or(u64::MAX), rest)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => filled += read,
-        }
-    }
-    let whole_lines = memchr::memmem::rfind(&text, b"\r\n").map_or(0, |at| at + 2);
-    let end = match memchr::memmem::find(&text, b"\r\n\r\n") {
-        _ if text.starts_with(b"\r\n") => 0,
-        Some(at) => at + 2,
-        None => whole_lines,
-    };
-    text.truncate(end);
-    Ok(text)
-}

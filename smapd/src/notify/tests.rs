@@ -242,6 +242,13 @@ fn a_header_without_end_is_cut_at_a_line() {
 }
 
 #[test]
+fn a_last_line_without_end_does_not_go_back() {
+    let envelope = ENVELOPE.replace("<a@example.org>", "<a@example.org> RET=HDRS");
+    let (text, _) = notification(Kind::Failed, &message(&envelope, b"A: b\r\nC: d"), &refused());
+    assert_eq!(parsed(&text).1[2].content, "A: b\r\n");
+}
+
+#[test]
 fn a_message_without_header_gives_none_back() {
     let envelope = ENVELOPE.replace("<a@example.org>", "<a@example.org> RET=HDRS");
     for body in [&b""[..], b"\r\ntext: secret\r\n\r\n"] {
