@@ -59,7 +59,8 @@ fn children(listener: &Listener) -> Vec<Pid> {
     children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
-/// How many filters of system calls a process has: what a template makes has the template's, and a session's.
+/// How many filters of system calls a process has: what a template makes has the template's, and one that takes away
+/// what only a template may.
 pub(crate) fn filters(pid: Pid) -> u32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
