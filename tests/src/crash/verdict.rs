@@ -93,7 +93,7 @@ impl Account {
         );
         let set_aside = world.names(&["bad"]);
         if !set_aside.is_empty() && !self.letters.iter().any(|(letter, _)| letter.from.is_empty()) {
-            wrong.push(format!("I6 set aside: {set_aside:?}"));
+            wrong.push(format!("I6 set aside: {set_aside:?} {:?}", world.reasons()));
         }
         wrong
     }

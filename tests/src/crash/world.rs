@@ -355,7 +355,8 @@ impl World {
             let mut smapd = self.clock.for_program(self.gateway.program("smapd"));
             smapd.args(["--once", "--foreground"]).stdin(Stdio::null()).stdout(Stdio::null());
             let log = self.tools.path().join("drain");
-            smapd.stderr(File::create(&log).unwrap());
+            // What an earlier pass said may be why the last one found what it found.
+            smapd.stderr(File::options().append(true).create(true).open(&log).unwrap());
             let code = ended_within(&mut smapd, DRAIN_PATIENCE);
             let said = || fs::read_to_string(&log).unwrap_or_default();
             match code {
@@ -387,6 +388,17 @@ impl World {
             }
         }
         names
+    }
+
+    /// Why something was set aside, each reason with its file.
+    ///
+    /// # Panics
+    /// There is no folder for it.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        let files = self.names(&["bad"]).into_iter().filter(|name| name.ends_with(".reason"));
+        let read = |name: &String| fs::read_to_string(self.gateway.spool().join(name)).unwrap_or_default();
+        files.map(|name| format!("{name}: {}", read(&name).trim_end())).collect()
     }
 
     /// Whether the spool says that this recipient of a message is to be delivered to yet.
