@@ -1,6 +1,7 @@
 //! The body of a message as it is read: in pieces, from any place, its header alone.
 //!
-//! Trusts nothing that stands in it. Guarantees that nothing beyond its end is read, and bounded memory.
+//! Trusts nothing that stands in it. Guarantees that nothing beyond its end is read, and no more memory than is asked
+//! for.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -87,7 +88,8 @@ impl Body {
         }
         Ok(())
     }
-    /// Its header.
+
+    /// Its header, or as much of it as `most` octets hold.
     ///
     /// # Errors
     /// The disk fails, or the file became shorter than its END record says.
