@@ -4,18 +4,18 @@
 //! overwritten in `bad/`.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::{self, Display};
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat2};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat2};
+use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
@@ -24,10 +24,13 @@ use smap_common::spool::{
     Void, remove_unfinished, state_name,
 };
 
+mod bad;
+mod removed;
+
+pub use removed::Removed;
+
 /// How the name of a state ends.
 const STATE: &str = ".state";
-/// Octets of a name that are kept in `bad/`: a number and `.reason` have room behind them.
-const MOST_NAME: usize = 240;
 
 /// An unfinished file that is younger is left alone: its writer may have been stopped for a moment.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
@@ -75,7 +78,7 @@ pub enum QueueError {
     Io(PathBuf, io::Error),
 }
 
-impl Display for QueueError {
+impl fmt::Display for QueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locked => f.write_str("another smapd works in this spool"),
@@ -173,9 +176,10 @@ impl Queue {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn remove_anywhere(&self, id: QueueId) -> io::Result<()> {
-        unlink_if_there(self.folder(Place::Incoming), id.as_str())?;
-        self.remove(Place::Queue, id, true)
+    pub fn remove_anywhere(&self, id: QueueId) -> io::Result<Removed> {
+        let mut removed = Removed::default();
+        removed.unlink_if_there(self.folder(Place::Incoming), id.as_str())?;
+        Ok(removed.and(self.remove(Place::Queue, id, true)?))
     }
 
     /// Every name in `incoming/`.
@@ -210,10 +214,10 @@ impl Queue {
     }
 
     /// Forgets the state of a message that is nowhere: its removal did not come about.
-    pub fn forget_stray_state(&self, id: QueueId) {
-        let at = fstatat(self.folder(Place::Incoming), id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        if at == Err(Errno::ENOENT) {
-            self.forget_state(id);
+    pub fn forget_stray_state(&self, id: QueueId) -> Removed {
+        match fstatat(self.folder(Place::Incoming), id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => self.forget_state(id),
+            _ => Removed::default(),
         }
     }
 
@@ -272,62 +276,29 @@ impl Queue {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn remove(&self, place: Place, id: QueueId, has_state: bool) -> io::Result<()> {
-        unlink_if_there(self.folder(place), id.as_str())?;
+    pub fn remove(&self, place: Place, id: QueueId, has_state: bool) -> io::Result<Removed> {
+        let mut removed = Removed::default();
+        removed.unlink_if_there(self.folder(place), id.as_str())?;
         if has_state {
-            unlink_if_there(self.queue.as_fd(), state_name(id).as_str())?;
+            removed.unlink_if_there(self.queue.as_fd(), state_name(id).as_str())?;
         }
-        Ok(())
+        Ok(removed)
     }
 
-    /// Removes what a writer left behind when it was interrupted; says whether it did.
+    /// Removes what a writer left behind when it was interrupted, if it is old enough for that.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn sweep_unfinished(&self, place: Place, name: &str, now: Timestamp) -> io::Result<bool> {
+    pub fn sweep_unfinished(&self, place: Place, name: &str, now: Timestamp) -> io::Result<Option<Removed>> {
         let facts = fstatat(self.folder(place), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         // A time that lies ahead is no reason to wait for it.
         let changed =
             u64::try_from(facts.st_mtime).ok().filter(|at| *at <= now.seconds()).unwrap_or_default();
         let age = now.since(Timestamp::from_micros(changed.saturating_mul(1_000_000)));
-        if age < UNFINISHED_AGE { Ok(false) } else { remove_unfinished(self.folder(place), name) }
-    }
-
-    /// Sets a file aside; says where it is now. Where `baddir` does not take it, because it is
-    /// on another filesystem or full, it goes to the spool's own.
-    ///
-    /// # Errors
-    /// Neither folder takes it.
-    pub fn set_aside(&self, place: Place, name: &OsStr) -> io::Result<PathBuf> {
-        match self.move_to(place, name, &self.bad) {
-            Err(Errno::EACCES) if self.is_folder(place, name) => self.replace_folder(place, name),
-            Err(_) if self.bad != self.own_bad => Ok(self.move_to(place, name, &self.own_bad)?),
-            result => Ok(result?),
+        if age < UNFINISHED_AGE {
+            return Ok(None);
         }
-    }
-
-    fn is_folder(&self, place: Place, name: &OsStr) -> bool {
-        fstatat(self.folder(place), name, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|facts| SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
-    }
-
-    /// A folder of somebody else cannot be moved; an empty one can be removed, and another stands for it.
-    fn replace_folder(&self, place: Place, name: &OsStr) -> io::Result<PathBuf> {
-        unlinkat(self.folder(place), name, UnlinkatFlags::RemoveDir)?;
-        let path = self.bad.join(name);
-        mkdirat(AT_FDCWD, &path, Mode::S_IRWXU)?;
-        Ok(path)
-    }
-
-    /// Writes the reason beside a file that was set aside. What somebody else has put there stays.
-    ///
-    /// # Errors
-    /// Something is there, or the disk is full or failing.
-    pub fn explain(&self, path: &Path, reason: &dyn Display) -> io::Result<()> {
-        let mut beside = path.to_owned().into_os_string();
-        beside.push(".reason");
-        let mut file = File::options().write(true).create_new(true).open(beside)?;
-        writeln!(file, "{reason}")
+        Ok(remove_unfinished(self.folder(place), name)?.map(Removed::from))
     }
 
     /// Whether `incoming/` is still the folder that was opened.
@@ -338,27 +309,12 @@ impl Queue {
         opened.is_ok() && opened == named
     }
 
-    fn move_to(&self, place: Place, name: &OsStr, folder: &Path) -> nix::Result<PathBuf> {
-        let kept = name.as_bytes().get(..MOST_NAME).map_or(name, OsStr::from_bytes);
-        for number in 1..1000 {
-            let mut unique = kept.to_owned();
-            if number > 1 {
-                unique.push(format!(".{number}"));
-            }
-            let path = folder.join(unique);
-            match renameat2(self.folder(place), name, AT_FDCWD, &path, RenameFlags::RENAME_NOREPLACE) {
-                Ok(()) => return Ok(path),
-                Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Err(Errno::EEXIST)
-    }
-
     /// Forgets the state of a message that was set aside.
-    pub fn forget_state(&self, id: QueueId) {
-        // There may be none.
-        let _absent = unlinkat(self.queue.as_fd(), state_name(id).as_str(), UnlinkatFlags::NoRemoveDir);
+    pub fn forget_state(&self, id: QueueId) -> Removed {
+        let mut removed = Removed::default();
+        // What stays of it is looked at again by the next smapd.
+        let _tried = removed.unlink_if_there(self.queue.as_fd(), state_name(id).as_str());
+        removed
     }
 
     /// Makes a message of our own, durable when it returns.
@@ -387,13 +343,6 @@ impl Queue {
     /// No descriptors.
     pub fn folders(&self) -> io::Result<[File; 2]> {
         Ok([self.incoming.try_clone()?.into(), self.queue.try_clone()?.into()])
-    }
-}
-
-fn unlink_if_there(folder: BorrowedFd<'_>, name: &str) -> nix::Result<()> {
-    match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
-        Err(Errno::ENOENT) => Ok(()),
-        result => result,
     }
 }
 

@@ -14,6 +14,7 @@ tests! {
     nothing_is_lost_when_the_power_goes_behind_a_reply: [Root, Program("cc"), Program("mkfs.ext4")];
     nothing_is_lost_when_the_power_of_xfs_goes_behind_a_reply: [Root, Program("cc"), Program("mkfs.xfs")];
     nothing_is_lost_when_the_power_goes_in_a_delivery: [Root, Program("cc"), Program("mkfs.ext4")];
+    what_is_removed_is_not_written_over_before_that_is_durable: [Root, Program("cc"), Program("mkfs.ext4")];
     nothing_is_lost_when_a_call_fails: [Root, Program("cc")];
     nothing_is_torn_when_a_file_takes_half: [Root, Program("cc")];
 }
@@ -58,6 +59,13 @@ fn nothing_is_lost_when_the_power_goes_in_a_delivery() {
     assert_all_is_well(Ground::Mailboxes(Filesystem::Ext4), |world, report| {
         campaign::kill(world, &named("maildir"), some(3), report);
         campaign::kill(world, &named("mbox"), some(3), report);
+    });
+}
+
+fn what_is_removed_is_not_written_over_before_that_is_durable() {
+    let last_sync = campaign::fault_named("0.0:fsync:1:KILL").expect("it is one");
+    assert_all_is_well(Ground::Whole(Filesystem::Ext4Writeback), |world, report| {
+        campaign::one(world, &named("smtp"), None, &last_sync, report);
     });
 }
 

@@ -5,7 +5,7 @@
 //! and that opening it neither waits nor follows a link.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
@@ -127,30 +127,30 @@ impl Message {
             }
             Err(errno) => return Err(errno.into()),
         };
-        if let Some(poison) =
-            judge(&fstat(&file)?, &expected.owners).filter(|poison| *poison != Poison::Unreadable)
-        {
+        let locked = file.try_lock_shared();
+        let facts = fstat(&file)?;
+        if let Some(poison) = judge(&facts, &expected.owners).filter(|poison| *poison != Poison::Unreadable) {
             return Ok(Opened::Poison(poison));
         }
-        match Flock::lock(file, FlockArg::LockSharedNonblock) {
-            Ok(locked) => {
-                let file = locked.unlock().map_err(|(_, errno)| io::Error::from(errno))?;
-                Ok(read(file, id, expected)?.unwrap_or_else(Opened::Poison))
+        match locked {
+            Ok(()) => {
+                let size = u64::try_from(facts.st_size).unwrap_or_default();
+                Ok(read(file, size, id, expected)?.unwrap_or_else(Opened::Poison))
             }
-            Err((_, Errno::EWOULDBLOCK)) => Ok(Opened::Busy),
-            Err((_, errno)) => Err(errno.into()),
+            Err(TryLockError::WouldBlock) => Ok(Opened::Busy),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
 
-/// Removes `name` if nobody writes it and it has no END record; says whether it did. Its writer, if it only now
-/// comes to lock it, sees that it is gone.
+/// Removes `name` if nobody writes it and it has no END record, and gives back the file that it was. Its writer, if it
+/// only now comes to lock it, sees that it is gone.
 ///
 /// # Errors
 /// The disk fails.
-pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<File>> {
     let file = File::from(openat(folder, name, READ, Mode::empty())?);
-    let Ok(locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(false) };
+    let Ok(locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(None) };
     let size = locked.metadata()?.len();
     let mut tail = [0; END_LENGTH];
     let end = size.checked_sub(u64::try_from(END_LENGTH).unwrap_or_default());
@@ -158,10 +158,10 @@ pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool>
         locked.read_exact_at(&mut tail, end)?;
     }
     if parse_end(&tail).is_some() {
-        return Ok(false);
+        return Ok(None);
     }
     unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?;
-    Ok(true)
+    locked.unlock().map(Some).map_err(|(_, errno)| errno.into())
 }
 
 fn judge(facts: &FileStat, owners: &[u32; 2]) -> Option<Poison> {
@@ -184,8 +184,8 @@ struct End {
     checksum: u32,
 }
 
-fn read(file: File, id: QueueId, expected: &Expected) -> io::Result<Result<Opened, Poison>> {
-    let size = file.metadata()?.len();
+/// Reads a file that is locked, and unlocks it.
+fn read(file: File, size: u64, id: QueueId, expected: &Expected) -> io::Result<Result<Opened, Poison>> {
     let end_length = u64::try_from(END_LENGTH).unwrap_or_default();
     let Some(covered) = size.checked_sub(end_length) else { return Ok(Ok(Opened::Unfinished)) };
     let store = if size <= SMALL {
@@ -193,6 +193,7 @@ fn read(file: File, id: QueueId, expected: &Expected) -> io::Result<Result<Opene
         file.read_exact_at(&mut text, 0)?;
         Store::Memory(text)
     } else {
+        file.unlock()?;
         Store::File(file)
     };
     let whole = Body { store, start: 0, length: size };

@@ -1,6 +1,7 @@
 //! What a former smapd left in `queue/`: looked at a little at a time, so that new mail does not wait for it.
 
 use std::io;
+use std::time::Instant;
 
 use smap_common::clock::Timestamp;
 use smap_common::spool::QueueId;
@@ -19,7 +20,9 @@ impl Engine {
         for name in strangers {
             self.set_poison_aside(Place::Queue, &name, &"the name is not a queue id");
         }
-        states.into_iter().for_each(|id| self.queue.forget_stray_state(id));
+        for id in states {
+            self.unsynced.removed(self.queue.forget_stray_state(id), Instant::now());
+        }
         self.backlog = messages.into_iter();
         Ok(())
     }

@@ -138,11 +138,12 @@ impl Engine {
     /// notification that will be made anew.
     fn sweep(&mut self, place: Place, id: QueueId) {
         match self.queue.sweep_unfinished(place, id.as_str(), Timestamp::now()) {
-            Ok(true) => {
+            Ok(Some(removed)) => {
+                self.unsynced.removed(removed, Instant::now());
                 Event::Warning { text: &format_args!("id={id} removed: its writer did not finish it") }.log();
             }
-            Ok(false) if place == Place::Queue => self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT)),
-            Ok(false) => {}
+            Ok(None) if place == Place::Queue => self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT)),
+            Ok(None) => {}
             Err(error) => Event::Error { text: &format_args!("id={id} {error}") }.log(),
         }
     }

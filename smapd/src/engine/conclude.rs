@@ -20,7 +20,7 @@ use super::dispatch::{Done, Ticket, log_delivery};
 use super::{Engine, TROUBLE_WAIT};
 use crate::delivery::Report;
 use crate::notify::{self, Kind, Notice};
-use crate::queue::{Place, Queue};
+use crate::queue::{Place, Queue, Removed};
 
 impl Engine {
     /// Whoever was delivered while others are under way is marked at once.
@@ -165,7 +165,7 @@ impl Engine {
             }
             None => {
                 let removed = self.queue.remove(active.place, id, active.has_state);
-                ("be removed", removed.map(|()| Event::Removed { id }.log()))
+                ("be removed", removed.map(|removed| self.removed(id, removed)))
             }
             Some(at) => {
                 let kept = self.keep(id, &mut active, at);
@@ -180,6 +180,11 @@ impl Engine {
                 self.hold(id, active, again, &format_args!("it cannot {what}: {error}"));
             }
         }
+    }
+
+    fn removed(&mut self, id: QueueId, removed: Removed) {
+        Event::Removed { id }.log();
+        self.unsynced.removed(removed, Instant::now());
     }
 
     fn sync_soon(&mut self, state: Option<StateFile>) {
@@ -211,7 +216,7 @@ impl Engine {
             OsStr::new(id.as_str()),
             &"it was refused, and there is no sender to tell",
         )?;
-        self.queue.forget_state(id);
+        self.unsynced.removed(self.queue.forget_state(id), Instant::now());
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! What has been written and is not yet durable: marks, renames, removals. Made so in batches.
 
-use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -11,31 +10,47 @@ use smap_common::log::Event;
 
 use super::Engine;
 use super::dispatch::{Done, Ticket};
+use crate::queue::Removed;
 
 /// With the time that the sync itself takes this stays below the second that is promised.
 const BATCH: Duration = Duration::from_millis(500);
-/// State files that are open at a time and wait for it.
-const MAX_STATES: usize = 256;
+/// Files that are open at a time and wait for it.
+const MAX_FILES: usize = 256;
 /// Batches that wait for the disk before nothing more is written that can wait.
 const MAX_BATCHES: usize = 2;
 
-/// State files and folders to be synced.
+/// What has been written, and is not yet durable.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    states: Vec<File>,
+    batch: Batch,
     since: Option<Instant>,
-    /// The states of the batches that a worker has, the oldest first.
-    under_way: VecDeque<Arc<Vec<File>>>,
+    /// The batches that a worker has, the oldest first.
+    under_way: VecDeque<Arc<Batch>>,
+}
+
+/// What is made durable at once, with the folders.
+#[derive(Debug, Default)]
+struct Batch {
+    states: Vec<File>,
+    removed: Vec<Removed>,
 }
 
 impl Unsynced {
     /// A state file was added to.
     pub(super) fn state(&mut self, file: File, now: Instant) {
-        self.states.push(file);
+        self.batch.states.push(file);
         self.folders(now);
     }
 
-    /// A name was made, moved or removed.
+    /// Files were removed. Of a disk that does not keep up they are not held: others need the descriptors.
+    pub(super) fn removed(&mut self, removed: Removed, now: Instant) {
+        if !self.is_behind() {
+            self.batch.removed.push(removed);
+        }
+        self.folders(now);
+    }
+
+    /// A name was made or moved.
     pub(super) fn folders(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
@@ -43,7 +58,7 @@ impl Unsynced {
     /// When the batch is to be made durable.
     pub(super) fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        Some(if self.states.len() < MAX_STATES { since + BATCH } else { since })
+        Some(if self.batch.files() < MAX_FILES { since + BATCH } else { since })
     }
 
     /// Whether the disk does not keep up.
@@ -62,17 +77,23 @@ impl Unsynced {
     }
 
     /// The batch, for a worker.
-    fn hand_over(&mut self) -> Arc<Vec<File>> {
+    fn hand_over(&mut self) -> Arc<Batch> {
         self.since = None;
-        let states = Arc::new(std::mem::take(&mut self.states));
-        self.under_way.push_back(Arc::clone(&states));
-        states
+        let batch = Arc::new(std::mem::take(&mut self.batch));
+        self.under_way.push_back(Arc::clone(&batch));
+        batch
+    }
+}
+
+impl Batch {
+    fn files(&self) -> usize {
+        self.states.len() + self.removed.len()
     }
 }
 
 /// Syncs all of them, whatever becomes of one.
-fn sync(states: &[impl Borrow<File>], folders: &[File]) -> io::Result<()> {
-    let states = states.iter().map(|state| state.borrow().sync_data());
+fn sync<'a>(batches: impl Iterator<Item = &'a Batch>, folders: &[File]) -> io::Result<()> {
+    let states = batches.flat_map(|batch| &batch.states).map(File::sync_data);
     let results: Vec<io::Result<()>> = states.chain(folders.iter().map(File::sync_all)).collect();
     results.into_iter().collect()
 }
@@ -85,9 +106,9 @@ impl Engine {
         }
         match self.queue.folders() {
             Ok(folders) => {
-                let states = self.unsynced.hand_over();
+                let batch = self.unsynced.hand_over();
                 let ticket = self.ticket(Ticket::Sync);
-                self.journal.submit(ticket, move || Done::Synced(sync(&states, &folders)));
+                self.journal.submit(ticket, move || Done::Synced(sync(std::iter::once(&*batch), &folders)));
             }
             Err(error) => {
                 self.unsynced.later(Instant::now());
@@ -100,10 +121,7 @@ impl Engine {
     pub(super) fn sync_at_last(&mut self) {
         self.unsynced.hand_over();
         let batches = std::mem::take(&mut self.unsynced.under_way);
-        let result = self.queue.folders().and_then(|folders| {
-            let states: Vec<&File> = batches.iter().flat_map(|batch| batch.iter()).collect();
-            sync(&states, &folders)
-        });
+        let result = self.queue.folders().and_then(|folders| sync(batches.iter().map(Arc::as_ref), &folders));
         if let Err(error) = result {
             Event::Error { text: &format_args!("the last marks could not be synced: {error}") }.log();
         }

@@ -117,11 +117,11 @@ impl Engine {
 
     /// Removes a message that nobody works on.
     fn delete(&mut self, id: QueueId) -> io::Result<()> {
-        self.queue.remove_anywhere(id)?;
+        let removed = self.queue.remove_anywhere(id)?;
         self.schedule.remove(id);
         self.operators.held.remove(&id);
         self.unsaved.remove(&id);
-        self.unsynced.folders(Instant::now());
+        self.unsynced.removed(removed, Instant::now());
         Ok(())
     }
 

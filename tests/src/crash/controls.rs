@@ -40,7 +40,7 @@ const fn library(name: &'static str, campaign: &'static str) -> Control {
     Control { name, made: Made::Library, campaign }
 }
 
-const CONTROLS: [Control; 19] = [
+const CONTROLS: [Control; 20] = [
     library("lazy", "cuts --filesystem ext4 --points 20"),
     library("lazy", "cuts --filesystem ext4-writeback --points 20"),
     library("lazy", "cuts --filesystem xfs --points 20"),
@@ -58,6 +58,7 @@ const CONTROLS: [Control; 19] = [
     patch("notification-not-synced", "power --filesystem ext4 --scenario bounce-waits"),
     patch("removed-before-notification", "kill --scenario bounce"),
     patch("removed-before-delivery", "kill --scenario smtp"),
+    patch("freed-before-durable", "power --filesystem ext4-writeback --scenario smtp"),
     patch("expansion-not-synced", "power --filesystem ext4 --scenario list"),
     patch("nothing-synced-in-batches", "pause --filesystem ext4 --points 3"),
 ];

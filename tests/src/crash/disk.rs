@@ -4,22 +4,34 @@
 //! written; of btrfs the file below it is copied while it is mounted. What a restart finds is always looked at in a
 //! copy of the file, so that nothing that the kernel still has in memory can come into it. The journal's own timers
 //! are set so far that they cannot make durable what a program forgot to.
+//!
+//! ext4 gives the blocks of a removed file away at once with `data=writeback`, before the removal is durable: there all
+//! that is free is written over before the power goes, as it may be, and a name that comes back has what it kept.
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MntFlags, umount2};
+use nix::sys::statvfs::statvfs;
 use tempfile::TempDir;
 
 use crate::process::run;
 use crate::programs;
+
+/// Its name, where all that is free is written over.
+const FILLER: &str = ".filler";
+
+/// With this, in every block.
+pub const FILLING: &[u8; 64] = b"These blocks were free, and have been given to this other file.\n";
 
 /// Which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +99,7 @@ pub struct Disk {
     at: PathBuf,
     files: TempDir,
     mounted: bool,
+    is_cut: AtomicBool,
     lost: Lost,
 }
 
@@ -107,7 +120,14 @@ impl Disk {
     #[must_use]
     pub fn new(kind: Filesystem, at: &Path, fill: impl FnOnce()) -> Self {
         let files = tempfile::Builder::new().prefix("smap-disk-").tempdir().expect("a temporary folder");
-        let mut disk = Self { kind, at: at.to_owned(), files, mounted: false, lost: Lost::All };
+        let mut disk = Self {
+            kind,
+            at: at.to_owned(),
+            files,
+            mounted: false,
+            is_cut: AtomicBool::new(false),
+            lost: Lost::All,
+        };
         let (program, arguments, size) = kind.maker();
         let raw = disk.file("raw");
         File::create(&raw).and_then(|file| file.set_len(size)).expect("there is room");
@@ -141,15 +161,40 @@ impl Disk {
         self.mount("disk");
     }
 
-    /// The power goes. Processes that have files open there are best dead by then, and must be with btrfs.
+    /// Whether its power can go while programs have files open there, as it does. A copy of btrfs would be torn.
+    #[must_use]
+    pub fn is_cut_under_programs(&self) -> bool {
+        self.kind != Filesystem::Btrfs
+    }
+
+    /// The power goes, if it is still there. Processes that have files open there must be dead by then with btrfs.
     ///
     /// # Panics
     /// The filesystem does not know the call.
     pub fn cut(&self) {
+        if self.is_cut.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if self.kind == Filesystem::Ext4Writeback {
+            let _full_or_failing = self.write_over_what_is_free();
+        }
         match self.kind {
             Filesystem::Ext4 | Filesystem::Ext4Writeback | Filesystem::Xfs => shut_down(&self.at, self.lost),
             Filesystem::Btrfs => self.copy("disk", "left"),
         }
+    }
+
+    /// Without a commit of the journal: so much is left that the filesystem need not look for more by one.
+    fn write_over_what_is_free(&self) -> io::Result<()> {
+        const LEFT: u64 = 32 << 10;
+        let facts = statvfs(&self.at)?;
+        let free = (facts.blocks_available() * facts.fragment_size()).saturating_sub(LEFT);
+        let mut file = File::create(self.at.join(FILLER))?;
+        let chunk = FILLING.repeat(1024);
+        for _ in 0..free / u64::try_from(chunk.len()).unwrap_or(u64::MAX) {
+            file.write_all(&chunk)?;
+        }
+        write_data(&file)
     }
 
     /// The power comes back.
@@ -159,6 +204,8 @@ impl Disk {
         }
         self.unmount();
         self.mount("left");
+        // Somebody else's sync may have made it durable.
+        let _none = fs::remove_file(self.at.join(FILLER));
     }
 
     fn mount(&mut self, name: &str) {
@@ -169,6 +216,7 @@ impl Disk {
         }
         done(Command::new("mount").args(["-o", self.kind.options()]).arg(self.file(name)).arg(&self.at));
         self.mounted = true;
+        *self.is_cut.get_mut() = false;
     }
 
     /// Programs that were told to end may need a moment.
@@ -209,4 +257,13 @@ fn shut_down(folder: &Path, lost: Lost) {
     // SAFETY: the kernel reads one number of 32 bits.
     let done = unsafe { libc::ioctl(folder.as_raw_fd(), FS_IOC_SHUTDOWN, &raw const how) };
     Errno::result(done).expect("the filesystem can be shut down");
+}
+
+/// Writes what is in memory of the file to the disk, and nothing of what is known of it.
+#[expect(unsafe_code, reason = "nix does not know this call")]
+fn write_data(file: &File) -> io::Result<()> {
+    let all =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the call takes no memory of ours.
+    Ok(Errno::result(unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, all) }).map(drop)?)
 }

@@ -111,14 +111,21 @@ struct Tracer<'a> {
     /// The file to which nothing more can be written.
     full: Option<String>,
     alive: Arc<Mutex<Vec<Pid>>>,
+    power_goes: &'a (dyn Fn() + Sync),
 }
 
-/// Runs the program, and all that it starts, to the end.
+/// Runs the program, and all that it starts, to the end. Where everything is to be killed, the power goes first: nobody
+/// who has died gives anything back to a filesystem that has none.
 ///
 /// # Panics
 /// It cannot be started or traced.
 #[must_use]
-pub fn run(command: &mut Command, fault: Option<&Fault>, patience: Duration) -> Trace {
+pub fn run(
+    command: &mut Command,
+    fault: Option<&Fault>,
+    patience: Duration,
+    power_goes: &(dyn Fn() + Sync),
+) -> Trace {
     let root = spawn(command);
     let (over, alive) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(vec![root])));
     let watch = std::thread::spawn({
@@ -135,6 +142,7 @@ pub fn run(command: &mut Command, fault: Option<&Fault>, patience: Duration) -> 
         trace: Trace::default(),
         full: None,
         alive,
+        power_goes,
     };
     tracer.begin();
     tracer.live();
@@ -294,6 +302,7 @@ impl Tracer<'_> {
         if matches!(self.fault, Some(Fault::Kill(at)) if *at == call.point) {
             self.trace.hit = true;
             self.trace.calls.push(call);
+            (self.power_goes)();
             kill_all(&self.alive);
             return false;
         }

@@ -19,6 +19,8 @@ pub struct Account {
     killed: bool,
     /// The power went.
     power: bool,
+    /// Files that came back with what was written over them.
+    written_over: Vec<String>,
     /// A text may have become a message though its client never heard so: the crash came behind its last octet.
     pub may_be_taken_unheard: bool,
     /// How a reply begins by which a letter may be refused.
@@ -39,6 +41,7 @@ impl Account {
         self.disturbances += 1;
         self.killed |= killed;
         self.power |= world.ground() != Ground::Firm;
+        self.written_over.extend(world.written_over());
         let (copies, _) = world.copies();
         for (letter, said) in &self.letters {
             let Said::Taken(id) = said else { continue };
@@ -91,6 +94,7 @@ impl Account {
                 .filter(|notice| !notice.whole)
                 .map(|notice| format!("I2 torn notification: {notice:?}")),
         );
+        wrong.extend(self.written_over.iter().map(|name| format!("I2 {name} is back with another's text")));
         let set_aside = world.names(&["bad"]);
         if !set_aside.is_empty() && !self.letters.iter().any(|(letter, _)| letter.from.is_empty()) {
             wrong.push(format!("I6 set aside: {set_aside:?} {:?}", world.reasons()));

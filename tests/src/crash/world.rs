@@ -15,7 +15,7 @@ use smap_common::spool::{Outcome, QueueState};
 use tempfile::TempDir;
 
 use super::copies::{Copy, Notice};
-use super::disk::{Disk, Filesystem, Lost};
+use super::disk::{Disk, FILLING, Filesystem, Lost};
 use super::letters::{self, Letter, Said};
 use super::tracer::{self, Fault, Trace};
 use super::weather::Weather;
@@ -231,18 +231,15 @@ impl World {
 
     /// The power goes while programs run that must not run when it comes back: `end` ends them.
     pub fn cut_under(&mut self, end: impl FnOnce()) {
-        match (&mut self.disk, self.ground) {
-            (Some(disk), Ground::Whole(Filesystem::Btrfs) | Ground::Mailboxes(Filesystem::Btrfs)) => {
-                end();
-                disk.cut();
-                disk.again();
-            }
-            (Some(disk), _) => {
-                disk.cut();
-                end();
-                disk.again();
-            }
-            (None, _) => end(),
+        self.cut_under_programs();
+        end();
+        self.cut();
+    }
+
+    /// The power goes, where it can while programs run.
+    fn cut_under_programs(&self) {
+        if let Some(disk) = self.disk.as_ref().filter(|disk| disk.is_cut_under_programs()) {
+            disk.cut();
         }
     }
 
@@ -280,7 +277,7 @@ impl World {
                 said
             });
             let trace = scope.spawn(move || {
-                let trace = tracer::run(&mut smap, fault, PATIENCE);
+                let trace = tracer::run(&mut smap, fault, PATIENCE, &|| self.cut_under_programs());
                 // The command keeps its end of the connection as long as it lives.
                 drop(smap);
                 trace
@@ -334,7 +331,10 @@ impl World {
         smapd.args(["--once", "--foreground"]).stdin(Stdio::null()).stdout(Stdio::null());
         smapd.stderr(File::create(self.tools.path().join("log")).unwrap());
         std::thread::scope(|scope| {
-            scope.spawn(|| tracer::run(&mut smapd, fault, PATIENCE)).join().expect("the tracer")
+            scope
+                .spawn(|| tracer::run(&mut smapd, fault, PATIENCE, &|| self.cut_under_programs()))
+                .join()
+                .expect("the tracer")
         })
     }
 
@@ -387,6 +387,17 @@ impl World {
                 names.push(format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy()));
             }
         }
+        names
+    }
+
+    /// What lies in the spool with what was written over it: it was removed, and not for good.
+    #[must_use]
+    pub fn written_over(&self) -> Vec<String> {
+        let mut names = self.names(&["incoming", "queue"]);
+        names.retain(|name| {
+            let text = fs::read(self.gateway.spool().join(name)).unwrap_or_default();
+            text.windows(FILLING.len()).any(|part| part == FILLING)
+        });
         names
     }
 
