@@ -99,7 +99,19 @@ class Account:
     def close(self):
         self.join(self.home)
         for group in (self.own, self.server, self.all):
-            os.rmdir(group)
+            remove_group(group)
+
+
+def remove_group(group, limit=10.0):
+    """What was killed in it may not be gone yet."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return os.rmdir(group)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 class Noise:

@@ -7,13 +7,12 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 
 from lab import GATEWAY, PORT, SINK, Failed
+from machine import example
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 SIZE = 5120
 AT_MOST = 20_000  # messages of one load
@@ -37,7 +36,7 @@ class Load:
 def send(load, seconds, tag, recipients, at_most=AT_MOST, to=GATEWAY):
     """What the source says in the end."""
     numbers = [load.sessions, load.each, load.size, seconds, max(at_most, load.sessions * load.each)]
-    command = [sys.executable, os.path.join(HERE, "source.py"), to, str(PORT), *map(str, numbers), tag, *recipients]
+    command = [example("source"), f"{to}:{PORT}", *map(str, numbers), tag, *recipients]
     try:
         source = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=PATIENCE + seconds)
     except subprocess.TimeoutExpired:
@@ -52,7 +51,7 @@ class Sink:
     """The next host."""
 
     def __init__(self):
-        command = [sys.executable, os.path.join(HERE, "sink.py"), SINK, str(PORT)]
+        command = [example("sink"), f"{SINK}:{PORT}"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.seen()
 

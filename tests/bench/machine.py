@@ -12,6 +12,11 @@ TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 BIN = os.environ.get("SMAP_BIN_DIR", os.path.join(TARGET, "release"))
 
 
+def example(name):
+    """A program of tests/examples."""
+    return os.path.join(TARGET, "release", "examples", name)
+
+
 def output(*command):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip()
 

@@ -18,7 +18,7 @@ import time
 import lab
 import measures
 import report
-from machine import head, output
+from machine import example, head, output
 from servers import KINDS, Floor
 
 
@@ -46,7 +46,7 @@ def arguments():
     if os.getuid() != 0:
         sys.exit("peers: only root can start mail servers and make a disk")
     needed = [KINDS[name] for name in chosen.peers] + [Floor] * ("disk" in chosen.tests)
-    for program in (kind.program() for kind in needed):
+    for program in [kind.program() for kind in needed] + [example("source"), example("sink")]:
         if not os.access(program, os.X_OK):
             sys.exit(f"peers: {program} is not there; .ci/install gets what is not smap's own")
     return chosen

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-from machine import BIN, head, memory
+from machine import BIN, example, head, memory
 
 UID = 40001
 AS_USER = {"user": UID, "group": UID, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -111,7 +111,7 @@ def measure(count, folder):
     if os.geteuid() == 0:
         for path, _, _ in os.walk(folder):
             os.chown(path, UID, UID)
-    backlog = os.path.join(BIN, "examples", "backlog")
+    backlog = example("backlog")
     subprocess.run([backlog, spool, str(count), "1000"], check=True, **AS_USER)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import re
 import shutil
 
 from lab import GATEWAY, PORT, SINK
-from machine import BIN, output
+from machine import BIN, example, output
 from room import HOST, USERS, Server
 
 RELAYED, LOCAL = "relay.example", "local.example"
@@ -70,7 +70,7 @@ class Floor(Server):
 
     @staticmethod
     def program():
-        return os.path.join(BIN, "examples", "floor")
+        return example("floor")
 
     def prepare(self):
         self.make("var/spool/floor")
