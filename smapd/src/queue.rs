@@ -1,4 +1,4 @@
-//! The spool's folders, as smapd works in them: every rename, removal and scan is here.
+//! The spool's folders, as smapd works in them: every scan, rename and removal is here and below.
 //!
 //! Trusts nothing that lies in `incoming/`. Guarantees that a message is removed before its state, and that nothing is
 //! overwritten in `bad/`.
@@ -16,7 +16,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, RenameFlags, open, openat, renameat2};
 use nix::sys::stat::{Mode, fstat, fstatat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use smap_common::clock::Timestamp;
 use smap_common::envelope::Envelope;
 use smap_common::spool::{
@@ -172,14 +172,13 @@ impl Queue {
         Ok(None)
     }
 
-    /// Removes a message wherever it lies, and then its state.
+    /// Removes a message wherever it lies, and then its state; `removed` takes what is gone, errors or not.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn remove_anywhere(&self, id: QueueId) -> io::Result<Removed> {
-        let mut removed = Removed::default();
+    pub fn remove_anywhere(&self, id: QueueId, removed: &mut Removed) -> io::Result<()> {
         removed.unlink_if_there(self.folder(Place::Incoming), id.as_str())?;
-        Ok(removed.and(self.remove(Place::Queue, id, true)?))
+        self.remove(Place::Queue, id, true, removed)
     }
 
     /// Every name in `incoming/`.
@@ -272,17 +271,22 @@ impl Queue {
         Ok(renameat2(from, id.as_str(), to, id.as_str(), RenameFlags::RENAME_NOREPLACE)?)
     }
 
-    /// Removes a message that is done with, and then its state.
+    /// Removes a message that is done with, and then its state; `removed` takes what is gone, errors or not.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn remove(&self, place: Place, id: QueueId, has_state: bool) -> io::Result<Removed> {
-        let mut removed = Removed::default();
+    pub fn remove(
+        &self,
+        place: Place,
+        id: QueueId,
+        has_state: bool,
+        removed: &mut Removed,
+    ) -> io::Result<()> {
         removed.unlink_if_there(self.folder(place), id.as_str())?;
         if has_state {
             removed.unlink_if_there(self.queue.as_fd(), state_name(id).as_str())?;
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Removes what a writer left behind when it was interrupted, if it is old enough for that.
@@ -337,12 +341,21 @@ impl Queue {
         result
     }
 
-    /// The folders, to be synced.
+    /// Makes durable which names there are.
     ///
     /// # Errors
-    /// No descriptors.
-    pub fn folders(&self) -> io::Result<[File; 2]> {
-        Ok([self.incoming.try_clone()?.into(), self.queue.try_clone()?.into()])
+    /// The disk fails.
+    pub fn sync(&self) -> io::Result<()> {
+        let incoming = fsync(&self.incoming);
+        self.sync_own().and(incoming.map_err(io::Error::from))
+    }
+
+    /// The same, of smapd's own folder only.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn sync_own(&self) -> io::Result<()> {
+        Ok(fsync(&self.queue)?)
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, openat};
+use nix::fcntl::{AtFlags, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -127,6 +127,7 @@ impl Message {
             }
             Err(errno) => return Err(errno.into()),
         };
+        // What is locked has its last size.
         let locked = file.try_lock_shared();
         let facts = fstat(&file)?;
         if let Some(poison) = judge(&facts, &expected.owners).filter(|poison| *poison != Poison::Unreadable) {
@@ -150,18 +151,22 @@ impl Message {
 /// The disk fails.
 pub fn remove_unfinished(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<File>> {
     let file = File::from(openat(folder, name, READ, Mode::empty())?);
-    let Ok(locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(None) };
-    let size = locked.metadata()?.len();
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    let size = file.metadata()?.len();
     let mut tail = [0; END_LENGTH];
     let end = size.checked_sub(u64::try_from(END_LENGTH).unwrap_or_default());
     if let Some(end) = end {
-        locked.read_exact_at(&mut tail, end)?;
+        file.read_exact_at(&mut tail, end)?;
     }
     if parse_end(&tail).is_some() {
         return Ok(None);
     }
     unlinkat(folder, name, UnlinkatFlags::NoRemoveDir)?;
-    locked.unlock().map(Some).map_err(|(_, errno)| errno.into())
+    // Its writer may wait for the lock, and the file is to be held open.
+    let _held_longer = file.unlock();
+    Ok(Some(file))
 }
 
 fn judge(facts: &FileStat, owners: &[u32; 2]) -> Option<Poison> {
@@ -184,7 +189,7 @@ struct End {
     checksum: u32,
 }
 
-/// Reads a file that is locked, and unlocks it.
+/// Reads a file that is locked, and unlocks it: a small one by closing it.
 fn read(file: File, size: u64, id: QueueId, expected: &Expected) -> io::Result<Result<Opened, Poison>> {
     let end_length = u64::try_from(END_LENGTH).unwrap_or_default();
     let Some(covered) = size.checked_sub(end_length) else { return Ok(Ok(Opened::Unfinished)) };

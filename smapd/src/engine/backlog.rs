@@ -21,7 +21,7 @@ impl Engine {
             self.set_poison_aside(Place::Queue, &name, &"the name is not a queue id");
         }
         for id in states {
-            self.unsynced.removed(self.queue.forget_stray_state(id), Instant::now());
+            self.unsynced.hold(self.queue.forget_stray_state(id), Instant::now());
         }
         self.backlog = messages.into_iter();
         Ok(())

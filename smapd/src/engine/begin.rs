@@ -139,7 +139,7 @@ impl Engine {
     fn sweep(&mut self, place: Place, id: QueueId) {
         match self.queue.sweep_unfinished(place, id.as_str(), Timestamp::now()) {
             Ok(Some(removed)) => {
-                self.unsynced.removed(removed, Instant::now());
+                self.unsynced.hold(removed, Instant::now());
                 Event::Warning { text: &format_args!("id={id} removed: its writer did not finish it") }.log();
             }
             Ok(None) if place == Place::Queue => self.schedule.set(id, Timestamp::now().after(TROUBLE_WAIT)),

@@ -164,8 +164,10 @@ impl Engine {
                 ("be set aside", self.keep_for_administrator(id, &active))
             }
             None => {
-                let removed = self.queue.remove(active.place, id, active.has_state);
-                ("be removed", removed.map(|removed| self.removed(id, removed)))
+                let mut removed = Removed::default();
+                let result = self.queue.remove(active.place, id, active.has_state, &mut removed);
+                self.unsynced.hold(removed, Instant::now());
+                ("be removed", result.map(|()| Event::Removed { id }.log()))
             }
             Some(at) => {
                 let kept = self.keep(id, &mut active, at);
@@ -180,11 +182,6 @@ impl Engine {
                 self.hold(id, active, again, &format_args!("it cannot {what}: {error}"));
             }
         }
-    }
-
-    fn removed(&mut self, id: QueueId, removed: Removed) {
-        Event::Removed { id }.log();
-        self.unsynced.removed(removed, Instant::now());
     }
 
     fn sync_soon(&mut self, state: Option<StateFile>) {
@@ -216,7 +213,7 @@ impl Engine {
             OsStr::new(id.as_str()),
             &"it was refused, and there is no sender to tell",
         )?;
-        self.unsynced.removed(self.queue.forget_state(id), Instant::now());
+        self.unsynced.hold(self.queue.forget_state(id), Instant::now());
         Ok(())
     }
 

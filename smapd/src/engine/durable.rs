@@ -3,19 +3,21 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use smap_common::log::Event;
 
 use super::Engine;
 use super::dispatch::{Done, Ticket};
-use crate::queue::Removed;
+use crate::queue::{Queue, Removed};
 
 /// With the time that the sync itself takes this stays below the second that is promised.
 const BATCH: Duration = Duration::from_millis(500);
-/// Files that are open at a time and wait for it.
-const MAX_FILES: usize = 256;
+/// Descriptors after which a batch does not wait for its time.
+const MANY: usize = 256;
+/// Descriptors after which it holds nothing more that was removed: others need them.
+const MAX_HELD: usize = 2 * MANY;
 /// Batches that wait for the disk before nothing more is written that can wait.
 const MAX_BATCHES: usize = 2;
 
@@ -32,7 +34,9 @@ pub(super) struct Unsynced {
 #[derive(Debug, Default)]
 struct Batch {
     states: Vec<File>,
-    removed: Vec<Removed>,
+    /// Dropped by the worker that has synced it: to free the blocks takes a while.
+    removed: Mutex<Removed>,
+    held: usize,
 }
 
 impl Unsynced {
@@ -42,10 +46,10 @@ impl Unsynced {
         self.folders(now);
     }
 
-    /// Files were removed. Of a disk that does not keep up they are not held: others need the descriptors.
-    pub(super) fn removed(&mut self, removed: Removed, now: Instant) {
-        if !self.is_behind() {
-            self.batch.removed.push(removed);
+    /// Files were removed. They are held, unless the disk does not keep up.
+    pub(super) fn hold(&mut self, removed: Removed, now: Instant) {
+        if !self.is_behind() && self.batch.held < MAX_HELD {
+            self.batch.hold(removed);
         }
         self.folders(now);
     }
@@ -58,7 +62,7 @@ impl Unsynced {
     /// When the batch is to be made durable.
     pub(super) fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        Some(if self.batch.files() < MAX_FILES { since + BATCH } else { since })
+        Some(if self.batch.files() < MANY { since + BATCH } else { since })
     }
 
     /// Whether the disk does not keep up.
@@ -69,11 +73,6 @@ impl Unsynced {
     /// A worker has made a batch durable, or could not.
     pub(super) fn synced(&mut self) {
         self.under_way.pop_front();
-    }
-
-    /// It could not be done: the next try comes a batch later.
-    fn later(&mut self, now: Instant) {
-        self.since = Some(now);
     }
 
     /// The batch, for a worker.
@@ -87,15 +86,21 @@ impl Unsynced {
 
 impl Batch {
     fn files(&self) -> usize {
-        self.states.len() + self.removed.len()
+        self.states.len() + self.held
     }
-}
 
-/// Syncs all of them, whatever becomes of one.
-fn sync<'a>(batches: impl Iterator<Item = &'a Batch>, folders: &[File]) -> io::Result<()> {
-    let states = batches.flat_map(|batch| &batch.states).map(File::sync_data);
-    let results: Vec<io::Result<()>> = states.chain(folders.iter().map(File::sync_all)).collect();
-    results.into_iter().collect()
+    fn hold(&mut self, removed: Removed) {
+        self.held += removed.files();
+        self.removed.get_mut().unwrap_or_else(PoisonError::into_inner).extend(removed);
+    }
+
+    /// Syncs all of it, whatever becomes of one, and lets go of what was removed.
+    fn sync(&self, queue: &Queue) -> io::Result<()> {
+        let states: Vec<io::Result<()>> = self.states.iter().map(File::sync_data).collect();
+        let names = queue.sync();
+        drop(std::mem::take(&mut *self.removed.lock().unwrap_or_else(PoisonError::into_inner)));
+        states.into_iter().chain([names]).collect()
+    }
 }
 
 impl Engine {
@@ -104,25 +109,17 @@ impl Engine {
         if self.unsynced.due().is_none_or(|due| due > Instant::now()) {
             return;
         }
-        match self.queue.folders() {
-            Ok(folders) => {
-                let batch = self.unsynced.hand_over();
-                let ticket = self.ticket(Ticket::Sync);
-                self.journal.submit(ticket, move || Done::Synced(sync(std::iter::once(&*batch), &folders)));
-            }
-            Err(error) => {
-                self.unsynced.later(Instant::now());
-                Event::Error { text: &format_args!("nothing can be synced now: {error}") }.log();
-            }
-        }
+        let (batch, queue) = (self.unsynced.hand_over(), Arc::clone(&self.queue));
+        let ticket = self.ticket(Ticket::Sync);
+        self.journal.submit(ticket, move || Done::Synced(batch.sync(&queue)));
     }
 
     /// Makes everything durable before the end: the last batch, and those that no worker has begun with.
     pub(super) fn sync_at_last(&mut self) {
         self.unsynced.hand_over();
         let batches = std::mem::take(&mut self.unsynced.under_way);
-        let result = self.queue.folders().and_then(|folders| sync(batches.iter().map(Arc::as_ref), &folders));
-        if let Err(error) = result {
+        let results: Vec<io::Result<()>> = batches.iter().map(|batch| batch.sync(&self.queue)).collect();
+        if let Err(error) = results.into_iter().collect::<io::Result<()>>() {
             Event::Error { text: &format_args!("the last marks could not be synced: {error}") }.log();
         }
     }

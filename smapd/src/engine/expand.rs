@@ -134,15 +134,14 @@ impl Engine {
     /// Has the state of a message synced, and its name.
     fn make_durable(&mut self, mut active: Active) {
         let id = active.envelope().id;
-        let file = open_state(&self.queue, id, &mut active).and_then(|file| file.handle());
-        let (state, [_, queue]) = match file.and_then(|file| Ok((file, self.queue.folders()?))) {
-            Ok(files) => files,
+        let state = match open_state(&self.queue, id, &mut active).and_then(|file| file.handle()) {
+            Ok(state) => state,
             Err(error) => return self.not_recorded(active, &error),
         };
         active.outstanding += 1;
         self.active.insert(id, active);
-        let ticket = self.ticket(Ticket::Expansion { id });
-        self.journal.submit(ticket, move || Done::Recorded(state.sync_all().and_then(|()| queue.sync_all())));
+        let (ticket, queue) = (self.ticket(Ticket::Expansion { id }), Arc::clone(&self.queue));
+        self.journal.submit(ticket, move || Done::Recorded(state.sync_all().and_then(|()| queue.sync_own())));
     }
 
     /// It is durable whom the recipients stand for, or could not be made so.

@@ -15,6 +15,7 @@ use super::Engine;
 use super::active::Active;
 use super::conclude::open_state;
 use crate::control::{Effect, Verb};
+use crate::queue::Removed;
 
 /// Where a message is, as far as orders are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,11 +118,13 @@ impl Engine {
 
     /// Removes a message that nobody works on.
     fn delete(&mut self, id: QueueId) -> io::Result<()> {
-        let removed = self.queue.remove_anywhere(id)?;
+        let mut removed = Removed::default();
+        let result = self.queue.remove_anywhere(id, &mut removed);
+        self.unsynced.hold(removed, Instant::now());
+        result?;
         self.schedule.remove(id);
         self.operators.held.remove(&id);
         self.unsaved.remove(&id);
-        self.unsynced.removed(removed, Instant::now());
         Ok(())
     }
 

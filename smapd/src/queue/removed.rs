@@ -8,8 +8,9 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-/// Files that were removed. As long as this lives their blocks are nobody else's; dropped when the removal is durable,
-/// a name that a power cut brings back has its own text. ext4 with `data=writeback` would give them away at once.
+/// Files that were removed, held open: their blocks stay theirs, so that a name that a power cut brings back has its
+/// own text. ext4 with `data=writeback` gives the blocks of others away at once. To be dropped when the removal is
+/// durable.
 #[derive(Debug, Default)]
 #[must_use = "to be kept until the folders are synced"]
 pub struct Removed(Vec<OwnedFd>);
@@ -30,9 +31,15 @@ impl Removed {
         }
     }
 
-    pub(super) fn and(mut self, other: Self) -> Self {
+    /// How many descriptors that takes.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes those of another.
+    pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
-        self
     }
 }
 

@@ -5,8 +5,8 @@
 //! copy of the file, so that nothing that the kernel still has in memory can come into it. The journal's own timers
 //! are set so far that they cannot make durable what a program forgot to.
 //!
-//! ext4 gives the blocks of a removed file away at once with `data=writeback`, before the removal is durable: there all
-//! that is free is written over before the power goes, as it may be, and a name that comes back has what it kept.
+//! ext4 gives the blocks of a removed file away at once with `data=writeback`, before the removal is durable: there what
+//! is free is written over before the power goes, as it may be, and a name that comes back shows whether it kept them.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -163,7 +163,7 @@ impl Disk {
 
     /// Whether its power can go while programs have files open there, as it does. A copy of btrfs would be torn.
     #[must_use]
-    pub fn is_cut_under_programs(&self) -> bool {
+    pub fn can_be_cut_under_programs(&self) -> bool {
         self.kind != Filesystem::Btrfs
     }
 
@@ -175,22 +175,35 @@ impl Disk {
         if self.is_cut.swap(true, Ordering::SeqCst) {
             return;
         }
-        if self.kind == Filesystem::Ext4Writeback {
-            let _full_or_failing = self.write_over_what_is_free();
-        }
         match self.kind {
             Filesystem::Ext4 | Filesystem::Ext4Writeback | Filesystem::Xfs => shut_down(&self.at, self.lost),
             Filesystem::Btrfs => self.copy("disk", "left"),
         }
     }
 
-    /// Without a commit of the journal: so much is left that the filesystem need not look for more by one.
-    fn write_over_what_is_free(&self) -> io::Result<()> {
+    /// Where a filesystem may do so before a removal is durable: writes over all that is free, while nobody else does
+    /// anything there.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn write_over_what_is_free(&self) {
+        if self.kind != Filesystem::Ext4Writeback || self.is_cut.load(Ordering::SeqCst) {
+            return;
+        }
+        match self.fill() {
+            // Of a call that had begun somebody else got the room.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {}
+            result => result.expect("it can be written"),
+        }
+    }
+
+    /// Without a commit of the journal: a little is left, or the filesystem would make one to find more.
+    fn fill(&self) -> io::Result<()> {
         const LEFT: u64 = 32 << 10;
         let facts = statvfs(&self.at)?;
         let free = (facts.blocks_available() * facts.fragment_size()).saturating_sub(LEFT);
         let mut file = File::create(self.at.join(FILLER))?;
-        let chunk = FILLING.repeat(1024);
+        let chunk = FILLING.repeat(256);
         for _ in 0..free / u64::try_from(chunk.len()).unwrap_or(u64::MAX) {
             file.write_all(&chunk)?;
         }
@@ -198,12 +211,16 @@ impl Disk {
     }
 
     /// The power comes back.
+    ///
+    /// # Panics
+    /// There is no room for another copy.
     pub fn again(&mut self) {
         if self.kind != Filesystem::Btrfs {
             self.copy("disk", "left");
         }
         self.unmount();
-        self.mount("left");
+        fs::rename(self.file("left"), self.file("disk")).expect("one folder");
+        self.mount("disk");
         // Somebody else's sync may have made it durable.
         let _none = fs::remove_file(self.at.join(FILLER));
     }

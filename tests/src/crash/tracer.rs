@@ -114,8 +114,8 @@ struct Tracer<'a> {
     power_goes: &'a (dyn Fn() + Sync),
 }
 
-/// Runs the program, and all that it starts, to the end. Where everything is to be killed, the power goes first: nobody
-/// who has died gives anything back to a filesystem that has none.
+/// Runs the program, and all that it starts, to the end. Where everything is to be killed, the power goes first: the dying
+/// would free what they hold.
 ///
 /// # Panics
 /// It cannot be started or traced.

@@ -224,6 +224,7 @@ impl World {
     /// The power goes and comes back, where that can be.
     pub fn cut(&mut self) {
         if let Some(disk) = &mut self.disk {
+            disk.write_over_what_is_free();
             disk.cut();
             disk.again();
         }
@@ -231,16 +232,21 @@ impl World {
 
     /// The power goes while programs run that must not run when it comes back: `end` ends them.
     pub fn cut_under(&mut self, end: impl FnOnce()) {
-        self.cut_under_programs();
+        self.disk_under_programs().into_iter().for_each(Disk::cut);
         end();
         self.cut();
     }
 
-    /// The power goes, where it can while programs run.
-    fn cut_under_programs(&self) {
-        if let Some(disk) = self.disk.as_ref().filter(|disk| disk.is_cut_under_programs()) {
+    /// The power goes, where it can while programs are there. They do nothing: they are traced.
+    fn cut_under_traced(&self) {
+        if let Some(disk) = self.disk_under_programs() {
+            disk.write_over_what_is_free();
             disk.cut();
         }
+    }
+
+    fn disk_under_programs(&self) -> Option<&Disk> {
+        self.disk.as_ref().filter(|disk| disk.can_be_cut_under_programs())
     }
 
     /// Sets how the hosts behave.
@@ -277,7 +283,7 @@ impl World {
                 said
             });
             let trace = scope.spawn(move || {
-                let trace = tracer::run(&mut smap, fault, PATIENCE, &|| self.cut_under_programs());
+                let trace = tracer::run(&mut smap, fault, PATIENCE, &|| self.cut_under_traced());
                 // The command keeps its end of the connection as long as it lives.
                 drop(smap);
                 trace
@@ -332,7 +338,7 @@ impl World {
         smapd.stderr(File::create(self.tools.path().join("log")).unwrap());
         std::thread::scope(|scope| {
             scope
-                .spawn(|| tracer::run(&mut smapd, fault, PATIENCE, &|| self.cut_under_programs()))
+                .spawn(|| tracer::run(&mut smapd, fault, PATIENCE, &|| self.cut_under_traced()))
                 .join()
                 .expect("the tracer")
         })
