@@ -6,6 +6,7 @@ file system below does on its own (a journal that others use too, discarding wha
 of it is in namespaces and goes with the last process of the bench, however that ends.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -108,8 +109,8 @@ def remove_group(group, limit=10.0):
     while True:
         try:
             return os.rmdir(group)
-        except OSError:
-            if time.monotonic() > end:
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > end:
                 raise
             time.sleep(0.05)
 

@@ -43,8 +43,8 @@ struct Load {
     body: String,
     recipients: Vec<String>,
     progress: Mutex<Progress>,
-    /// Somebody was greeted.
-    greeted: Condvar,
+    /// There may be a place.
+    at_the_door: Condvar,
 }
 
 /// How far it is.
@@ -62,7 +62,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().expect(USAGE);
     let (target, sessions, each, size) = (next(), number(&next()), number(&next()), number::<usize>(&next()));
-    let (seconds, left, tag) = (number::<f64>(&next()), number(&next()), next());
+    let (seconds, left, tag, first) = (number::<f64>(&next()), number(&next()), next(), next());
     let begin = now();
     let load = Load {
         target,
@@ -70,9 +70,9 @@ fn main() {
         until: begin + seconds,
         body: body(size.saturating_sub(head(&tag, 0).len())),
         tag,
-        recipients: arguments.collect(),
+        recipients: std::iter::once(first).chain(arguments).collect(),
         progress: Mutex::new(Progress { left, ..Progress::default() }),
-        greeted: Condvar::new(),
+        at_the_door: Condvar::new(),
     };
     thread::scope(|scope| {
         for _ in 0..sessions {
@@ -108,23 +108,32 @@ impl Load {
     /// One session after the other.
     fn send(&self) {
         while let Some(count) = self.take() {
-            if let Err(error) = self.session(count) {
+            let session = Session::begin(&self.target);
+            self.progress().at_the_door -= 1;
+            self.at_the_door.notify_one();
+            if let Err(error) = session.and_then(|session| self.talk(session, count)) {
                 self.progress().failures.push(error.to_string());
             }
         }
     }
 
-    /// How many messages the next session has.
+    /// Waits for a place at the door; says how many messages the next session has.
     fn take(&self) -> Option<usize> {
-        let mut progress = self.progress();
+        let is_full = |progress: &mut Progress| progress.at_the_door >= AT_THE_DOOR;
+        let mut progress = self.at_the_door.wait_while(self.progress(), is_full).expect("no session panics");
         let is_open = progress.left > 0 && now() < self.until && progress.failures.len() < ENOUGH;
         let count = self.each.min(progress.left);
-        progress.left -= if is_open { count } else { 0 };
-        is_open.then_some(count)
+        if !is_open {
+            // Nor for the others.
+            self.at_the_door.notify_one();
+            return None;
+        }
+        progress.left -= count;
+        progress.at_the_door += 1;
+        Some(count)
     }
 
-    fn session(&self, count: usize) -> io::Result<()> {
-        let mut session = self.greeted_session()?;
+    fn talk(&self, mut session: Session, count: usize) -> io::Result<()> {
         session.say("EHLO client.example\r\n", "250")?;
         (0..count).try_for_each(|_| self.message(&mut session))?;
         session.say("QUIT\r\n", "221")
@@ -148,15 +157,6 @@ impl Load {
         progress.sent += 1;
         progress.sent
     }
-
-    fn greeted_session(&self) -> io::Result<Session> {
-        let wait = |progress: &mut Progress| progress.at_the_door >= AT_THE_DOOR;
-        self.greeted.wait_while(self.progress(), wait).expect("no session panics").at_the_door += 1;
-        let session = Session::begin(&self.target);
-        self.progress().at_the_door -= 1;
-        self.greeted.notify_one();
-        session
-    }
 }
 
 fn head(tag: &str, number: usize) -> String {
@@ -167,7 +167,7 @@ fn head(tag: &str, number: usize) -> String {
 fn body(octets: usize) -> String {
     let lines = octets.saturating_sub(LINE_END.len()) / LINE.len();
     let rest = octets.saturating_sub(lines * LINE.len() + LINE_END.len());
-    LINE.repeat(lines) + &".".repeat(rest).replacen('.', "x", 1) + LINE_END + ".\r\n"
+    LINE.repeat(lines) + &"x".repeat(rest) + LINE_END + ".\r\n"
 }
 
 /// A connection.

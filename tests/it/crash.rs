@@ -63,6 +63,7 @@ fn nothing_is_lost_when_the_power_goes_in_a_delivery() {
 }
 
 fn what_is_removed_is_not_written_over_before_that_is_durable() {
+    // Of the main thread, whose first one it is if the pass takes no half second.
     let last_sync = campaign::fault_named("0.0:fsync:1:KILL").expect("it is one");
     assert_all_is_well(Ground::Whole(Filesystem::Ext4Writeback), |world, report| {
         campaign::one(world, &named("smtp"), None, &last_sync, report);

@@ -94,7 +94,7 @@ impl Account {
                 .filter(|notice| !notice.whole)
                 .map(|notice| format!("I2 torn notification: {notice:?}")),
         );
-        wrong.extend(self.written_over.iter().map(|name| format!("I2 {name} is back with another's text")));
+        wrong.extend(self.written_over.iter().map(|name| format!("I9 {name} is back with another's text")));
         let set_aside = world.names(&["bad"]);
         if !set_aside.is_empty() && !self.letters.iter().any(|(letter, _)| letter.from.is_empty()) {
             wrong.push(format!("I6 set aside: {set_aside:?} {:?}", world.reasons()));
