@@ -38,13 +38,21 @@ impl Removed {
     }
 
     /// Takes those of another.
-    pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+    pub fn extend(&mut self, mut other: Self) {
+        self.0.extend(std::mem::take(&mut other.0));
     }
 }
 
 impl From<File> for Removed {
     fn from(file: File) -> Self {
         Self(vec![file.into()])
+    }
+}
+
+impl Drop for Removed {
+    /// The last one first: ext4 has a list of such files, the last one at its head, and takes others out of it at the cost
+    /// of a write to their neighbour.
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
     }
 }
