@@ -48,7 +48,7 @@
 //! 7. What smapd removes it keeps open until the removal is durable. ext4 with `data=writeback` gives the blocks of a
 //!    file that is gone to another at once, and the name could come back with that one's text. Where smapd cannot (it
 //!    is killed, it lacks descriptors, the disk is behind) and the power goes within that second, it may: nobody misses
-//!    that message any more, and its checksum or its id has it set aside.
+//!    that message any more, and it is set aside for its checksum or its id, or swept for want of an END record.
 //! 8. An order is written to the state before it is acknowledged, and synced within a second. One that condemns a
 //!    message that nobody works on is carried out instead: a removal leaves nothing to write it to.
 //!
